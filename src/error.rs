@@ -1,0 +1,102 @@
+//! One error type for the whole crate, each error with a stable code that TypeScript shares.
+//!
+//! A module that parses or checks something owns an enum of its own failures (`gguf::Error`,
+//! `text::Error`, `image::Error`), each naming the thing, what was needed and what was found;
+//! [`Error`] wraps them, and [`Code`] is what a program may match on.
+
+use crate::{gguf, image, text};
+
+/// What a program may branch on. The strings are part of the public interface, in Rust, in
+/// TypeScript and across the worker; they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// A weight file is damaged, incomplete or inconsistent.
+    ModelInvalid,
+    /// A weight file is sound, but holds something this build does not compute.
+    ModelUnsupported,
+    /// One of the inputs of a call breaks a rule; the message says which and why.
+    InputInvalid,
+    /// The loaded files hold no adapter for the requested task, or no part for the requested kind.
+    TaskUnavailable,
+    /// No WebGPU (or Vulkan, Metal, DX12) here.
+    WebgpuUnavailable,
+    /// WebGPU is there, but offers no adapter.
+    NoAdapter,
+    /// The adapter's limits are below what the model needs.
+    LimitsInsufficient,
+    /// An allocation failed.
+    OutOfMemory,
+    /// The device was lost; nothing computed since is valid.
+    DeviceLost,
+    /// A shader, a pipeline or a command was rejected by the device.
+    GpuError,
+    /// A result was not finite, so it was withheld.
+    NotFinite,
+    /// The caller cancelled.
+    Aborted,
+    /// The object was disposed of.
+    Disposed,
+    /// A file could not be read or written.
+    Io,
+    /// A defect in this library.
+    Internal,
+}
+
+impl Code {
+    /// The code as TypeScript and the command line spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Code::ModelInvalid => "MODEL_INVALID",
+            Code::ModelUnsupported => "MODEL_UNSUPPORTED",
+            Code::InputInvalid => "INPUT_INVALID",
+            Code::TaskUnavailable => "TASK_UNAVAILABLE",
+            Code::WebgpuUnavailable => "WEBGPU_UNAVAILABLE",
+            Code::NoAdapter => "NO_ADAPTER",
+            Code::LimitsInsufficient => "LIMITS_INSUFFICIENT",
+            Code::OutOfMemory => "OUT_OF_MEMORY",
+            Code::DeviceLost => "DEVICE_LOST",
+            Code::GpuError => "GPU_ERROR",
+            Code::NotFinite => "NOT_FINITE",
+            Code::Aborted => "ABORTED",
+            Code::Disposed => "DISPOSED",
+            Code::Io => "IO",
+            Code::Internal => "INTERNAL",
+        }
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Any failure of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A GGUF file is damaged or holds something unknown.
+    #[error(transparent)]
+    Gguf(#[from] gguf::Error),
+    /// A tokeniser could not be built, or a text could not be encoded.
+    #[error(transparent)]
+    Text(#[from] text::Error),
+    /// A picture could not be decoded or has a shape the model does not take.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+}
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The stable code of this error.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Gguf(error) => error.code(),
+            Error::Text(error) => error.code(),
+            Error::Image(error) => error.code(),
+        }
+    }
+}
