@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 // The public types of the package. No code, and nothing that needs more than the standard libraries,
 // so that a project without WebGPU types compiles against it.
 
@@ -271,5 +273,5 @@ export interface Availability {
   /** The files that would be downloaded; `nBytes` is `null` where a size is not told beforehand. */
   readonly download?: { readonly nFiles: number; readonly nBytes: number | null };
   /** Why the model's description could not be read. */
-  readonly modelError?: EmbedderError | DOMException;
+  readonly modelError?: EmbedderError;
 }

@@ -128,7 +128,8 @@ export function faceFailure(thrown: unknown): FaceFailure {
     return { error: new EmbedderError(code, reasonOf(thrown), { data }), fatal: FATAL_CODES.has(code) };
   }
   const message = `The WebAssembly module stopped: ${reasonOf(thrown)}`;
-  return { error: new EmbedderError('INTERNAL', message, { cause: thrown }), fatal: true };
+  const event = thrown instanceof WebAssembly.RuntimeError ? 'panic' : 'exception';
+  return { error: new EmbedderError('INTERNAL', message, { cause: thrown, data: { event } }), fatal: true };
 }
 
 /** Reads a device event. All of them are fatal: what the device computes from here on is not valid. */
