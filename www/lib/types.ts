@@ -86,14 +86,17 @@ export interface MultiVector {
   row(i: number): Float32Array;
 }
 
+/** The type of one option in `O`, where an option left out counts as `undefined`. */
+type OptionOf<O extends EncodeOptions, K extends keyof EncodeOptions> = K extends keyof O ? O[K] : undefined;
+
 /** What one input becomes under the options `O`. */
 export type EmbeddingOf<O extends EncodeOptions> =
-  | (O extends { readonly returnMultivector: true }
+  | ([OptionOf<O, 'returnMultivector'>] extends [true]
       ? MultiVector
-      : O extends { readonly returnMultivector?: false | undefined }
+      : [OptionOf<O, 'returnMultivector'>] extends [false | undefined]
         ? Float32Array
         : Float32Array | MultiVector)
-  | (O extends { readonly onInputError?: 'throw' | undefined } ? never : null);
+  | ([OptionOf<O, 'onInputError'>] extends ['throw' | undefined] ? never : null);
 
 /** What a call with a list of inputs returns. */
 export interface EncodeResult<E = Float32Array> {

@@ -1,7 +1,8 @@
 // A stand-in for the wasm module, to the types of `wasm-face.ts`. It embeds a text as numbers that tell
 // which text it was, records what it was given, and fails where a test tells it to.
 
-import type { DeviceEvent, DeviceKind, WasmDevice, WasmEmbedder, WasmEncodeOptions, WasmEncodeOutput, WasmFace, WasmInput, WasmItem, WasmModelLoader } from '../../../www/lib/wasm-face.js';
+import type { DeviceKind } from '../../../www/lib/index.js';
+import type { DeviceEvent, WasmDevice, WasmEmbedder, WasmEncodeOptions, WasmEncodeOutput, WasmFace, WasmInput, WasmItem, WasmModelLoader } from '../../../www/lib/wasm-face.js';
 
 export const DIMENSIONS = 4;
 

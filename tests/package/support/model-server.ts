@@ -18,7 +18,7 @@ export async function serveFiles(files: Readonly<Record<string, Answer>>): Promi
   const requests: string[] = [];
   const cancelled: string[] = [];
   const server = createServer((request, response) => {
-    const path = decodeURIComponent((request.url ?? '').slice(1));
+    const path = decodeURIComponent(new URL(request.url ?? '', 'http://server').pathname.slice(1));
     requests.push(`${request.method} ${path}`);
     response.on('close', () => {
       if (!response.writableFinished) cancelled.push(path);
