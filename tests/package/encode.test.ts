@@ -152,6 +152,23 @@ describe('calls that overlap', () => {
     assert.deepEqual(face.log.filter((entry) => entry.startsWith('encode')), ['encode one', 'encode two', 'encode three']);
   });
 
+  test('keep their order where copying the pixels of an earlier one takes time', async () => {
+    const { embedder, face } = await load();
+    const image = { [Symbol.toStringTag]: 'OffscreenCanvas' } as unknown as OffscreenCanvas;
+    const globals = globalThis as Record<string, unknown>;
+    globals['createImageBitmap'] = async () => {
+      await pause(20);
+      throw new TypeError('no pixels');
+    };
+    try {
+      const first = embedder.encode(['first', { image }], { ...QUERY, onInputError: 'null' });
+      await Promise.all([first, embedder.encode('second', QUERY)]);
+    } finally {
+      delete globals['createImageBitmap'];
+    }
+    assert.deepEqual(face.log.filter((entry) => entry.startsWith('encode')), ['encode first', 'encode second']);
+  });
+
   test('do not share their failures', async () => {
     const { embedder } = await load();
     const [good, bad, after] = await Promise.allSettled([embedder.encode('good', QUERY), embedder.encode('bad', QUERY), embedder.encode('after', QUERY)]);

@@ -69,6 +69,15 @@ describe('the address of a model', () => {
     assert.deepEqual(locateModel(new URL('https://x.example/m/'), base), { kind: 'directory', url: 'https://x.example/m/' });
   });
 
+  test('gives each file a name that people can read, where it can be read', () => {
+    const nameOf = (address: string): unknown => {
+      const model = locateModel(address, base);
+      return 'files' in model && model.files[0]?.name;
+    };
+    assert.equal(nameOf('a%20b.gguf'), 'a b.gguf');
+    assert.equal(nameOf('100%.gguf'), '100%.gguf');
+  });
+
   test('is refused where it is none', () => {
     for (const model of ['http://', undefined, 42, {}, { text: [] }, { text: 7 }]) {
       assert.throws(() => locateModel(model as ModelSource, base), { code: 'INPUT_INVALID' }, JSON.stringify(model));

@@ -89,7 +89,17 @@ function wireFile(role: FileRole, file: ModelFile, base: string | undefined, tas
     throw new EmbedderError('INPUT_INVALID', `option \`model\`: the ${role} file must be an address or a File, not ${typeof file}`);
   }
   const url = resolve(file, base, `model.${role}`);
-  return { role, ...of, name: decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1)), source: { url: url.href } };
+  return { role, ...of, name: fileName(url), source: { url: url.href } };
+}
+
+/** The last part of the path, for people to read. */
+function fileName(url: URL): string {
+  const name = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
 function resolve(address: string | URL, base: string | undefined, option: string): URL {
