@@ -6,6 +6,7 @@ import { EmbedderError } from '../../www/lib/errors.js';
 import { Guard } from '../../www/lib/engine/guard.js';
 import { PageFetch } from '../../www/lib/engine/page-fetch.js';
 import { prepareInputs } from '../../www/lib/engine/pictures.js';
+import { uncaughtInPage } from '../../www/lib/engine/uncaught.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import type { ToPage } from '../../www/lib/worker/protocol.js';
 import { trap } from './support/fake-face.js';
@@ -43,6 +44,23 @@ describe('a guard', () => {
     const guard = new Guard(() => assert.fail('failed'));
     assert.throws(() => guard.call(() => { throw { code: 'INPUT_INVALID', message: 'no' }; }), { code: 'INPUT_INVALID' });
     assert.equal(guard.call(() => 7), 7);
+  });
+});
+
+describe("a page's uncaught errors", () => {
+  const thrownFrom = (where: string): Error => Object.assign(trap(), { stack: `RuntimeError: unreachable\n    at ${where}:wasm-function[7]:0x10` });
+
+  test("are the engine's where they come from its wasm file, until it stops listening", () => {
+    const scope = new EventTarget();
+    const heard: unknown[] = [];
+    const stop = uncaughtInPage(scope).listen((thrown) => heard.push(thrown));
+    const ours = thrownFrom('https://host.example/assets/jina_embeddings_web_bg-1a2b.wasm');
+    scope.dispatchEvent(Object.assign(new Event('error'), { error: thrownFrom('https://host.example/other.wasm') }));
+    scope.dispatchEvent(Object.assign(new Event('unhandledrejection'), { reason: undefined }));
+    scope.dispatchEvent(Object.assign(new Event('error'), { error: ours }));
+    stop();
+    scope.dispatchEvent(Object.assign(new Event('error'), { error: ours }));
+    assert.deepEqual(heard, [ours]);
   });
 });
 

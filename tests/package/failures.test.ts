@@ -39,6 +39,23 @@ describe('while the model computes', () => {
     await assert.rejects(embedder.encode('y', QUERY), { code: 'INTERNAL' });
   });
 
+  for (const [what, event] of [
+    ['a trap that escapes', { type: 'error', fields: { error: trap() } }],
+    ['a trap in a promise that nobody holds', { type: 'unhandledrejection', fields: { reason: trap() } }],
+    ['an exception that passed through the module', { type: 'error', fields: { error: null, message: 'Uncaught TypeError: unreachable executed' } }],
+  ] as const) {
+    test(`${what} ends the call that waits for it, and is no error of the page`, async () => {
+      const { embedder, worker } = await load({ beforeEncode: never });
+      const call = embedder.encode('x', QUERY);
+      await pause();
+      const uncaught = Object.assign(new Event(event.type, { cancelable: true }), event.fields);
+      worker.scope.dispatchEvent(uncaught);
+      await assert.rejects(call, { code: 'INTERNAL', message: /unreachable executed/, recoverable: true });
+      await assert.rejects(embedder.encode('y', QUERY), { code: 'INTERNAL' });
+      assert.equal(uncaught.defaultPrevented, true);
+    });
+  }
+
   test('an event between calls rejects the next one', async () => {
     const { embedder, face } = await load();
     await embedder.encode('x', QUERY);

@@ -2,12 +2,15 @@
 // message channel, so that everything is copied and transferred as it would be.
 
 import { serve } from '../../../www/lib/engine/serve.js';
+import { uncaughtInWorker } from '../../../www/lib/engine/uncaught.js';
 import type { LoadFace } from '../../../www/lib/engine/load-face.js';
 import type { Endpoint } from '../../../www/lib/worker/protocol.js';
 import type { FakeFace } from './fake-face.js';
 
 export class FakeWorker extends EventTarget {
   readonly inside: MessagePort;
+  /** The worker's global scope, where its uncaught errors are events. */
+  readonly scope = new EventTarget();
   terminated = false;
   readonly #port: MessagePort;
 
@@ -33,7 +36,7 @@ export class FakeWorker extends EventTarget {
 /** A worker whose engine runs `face`, typed as the `Worker` that `createEmbedder` takes. */
 export function workerWith(face: FakeFace | LoadFace): Worker & FakeWorker {
   const worker = new FakeWorker();
-  serve(worker.inside as unknown as Endpoint, typeof face === 'function' ? face : async () => face);
+  serve(worker.inside as unknown as Endpoint, typeof face === 'function' ? face : async () => face, uncaughtInWorker(worker.scope));
   return worker as unknown as Worker & FakeWorker;
 }
 

@@ -4,12 +4,13 @@
 
 import { abortError, EmbedderError, toWire } from '../errors.js';
 import { openWith, type OpenUrl } from '../fetch-body.js';
-import type { WasmFace, WasmSource } from '../wasm-face.js';
+import { faceFailure, type WasmFace, type WasmSource } from '../wasm-face.js';
 import { readToEngine, send, type EncodeRequest, type Endpoint, type OpenRequest, type ToEngine, type ToPage } from '../worker/protocol.js';
 import { Guard } from './guard.js';
-import { loadFace as loadFaceFromFiles, type LoadFace } from './load-face.js';
+import type { LoadFace } from './load-face.js';
 import { Model } from './model.js';
 import { PageFetch } from './page-fetch.js';
+import type { Uncaught } from './uncaught.js';
 
 /**
  * The panics that stopped a wasm instance. A thread has one instance, and after a trap its memory cannot
@@ -25,8 +26,8 @@ interface EncodeJob {
 }
 
 /** Answers what arrives at `endpoint` until it is told to close. */
-export function serve(endpoint: Endpoint, loadFace: LoadFace = loadFaceFromFiles): void {
-  new Engine(endpoint, loadFace);
+export function serve(endpoint: Endpoint, loadFace: LoadFace, uncaught: Uncaught): void {
+  new Engine(endpoint, loadFace, uncaught);
 }
 
 class Engine {
@@ -34,6 +35,7 @@ class Engine {
   readonly #loadFace: LoadFace;
   readonly #pageFetch: PageFetch;
   readonly #guard: Guard;
+  readonly #stopListening: () => void;
   readonly #queue: EncodeJob[] = [];
   readonly #controllers = new Map<number, AbortController>();
   #open: OpenUrl = openWith((url, init) => fetch(url, init));
@@ -43,11 +45,12 @@ class Engine {
   #running: Promise<void> | undefined;
   #closed = false;
 
-  constructor(endpoint: Endpoint, loadFace: LoadFace) {
+  constructor(endpoint: Endpoint, loadFace: LoadFace, uncaught: Uncaught) {
     this.#endpoint = endpoint;
     this.#loadFace = loadFace;
     this.#pageFetch = new PageFetch((message) => this.#post(message));
     this.#guard = new Guard((error) => this.#fail(error));
+    this.#stopListening = uncaught.listen((thrown) => this.#guard.fail(faceFailure(thrown).error));
     endpoint.addEventListener('message', ({ data }) => {
       const received = readToEngine(data);
       if (received === undefined) return;
@@ -174,12 +177,14 @@ class Engine {
     await Promise.all([this.#opening, this.#running]);
     this.#model?.free();
     this.#model = undefined;
+    this.#stopListening();
     this.#post({ type: 'result', id, value: null });
   }
 
   /** The device or the module is gone: nothing more is computed, and the page is told why. */
   #fail(error: EmbedderError): void {
     if (this.#face !== undefined && error.data['event'] === 'panic') trapped.set(this.#face, error);
+    this.#stopListening();
     this.#queue.length = 0;
     for (const controller of this.#controllers.values()) controller.abort();
     this.#model?.free();

@@ -49,9 +49,9 @@ function connectWorker(worker: Worker): Connection {
 }
 
 async function connectInThread(): Promise<Connection> {
-  const { serve } = await import('#engine');
+  const { serveInThread } = await import('#engine');
   const { port1, port2 } = new MessageChannel();
-  serve(port2 as unknown as Endpoint);
+  serveInThread(port2 as unknown as Endpoint);
   return {
     endpoint: port1 as unknown as Endpoint,
     closeEndsWork: false,
