@@ -1,0 +1,244 @@
+//! The device that computes: which one, what it offers, and whether it still can be believed.
+//!
+//! In a browser a rejected shader, a failed allocation and a lost device are invisible to the code
+//! that reads results: the read succeeds, with stale or zero bytes. So work runs inside
+//! [`Device::watched`], which listens with error scopes and turns each of these into an error,
+//! and a device that failed once refuses all further work.
+
+use std::sync::{Arc, Mutex};
+
+use burn::tensor::{
+    Device as BurnDevice,
+    wgpu::{WgpuSetup, wgpu},
+};
+
+use crate::{Code, Error, Result};
+
+/// Which kind of device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// WebGPU in a browser; Vulkan, Metal or DX12 elsewhere.
+    Gpu,
+    /// The processor, through Burn's Flex.
+    Cpu,
+}
+
+/// What there is to know about a device.
+#[derive(Debug, Clone)]
+pub struct Info {
+    pub kind: Kind,
+    /// Name of the adapter, as far as it tells.
+    pub name: String,
+    /// Graphics interface, or `cpu`.
+    pub backend: String,
+    /// A processor that plays a graphics adapter.
+    pub is_software: bool,
+    pub shader_f16: bool,
+    /// Longest buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// Longest stretch of a buffer that a shader sees, in bytes.
+    pub max_binding_bytes: u64,
+}
+
+/// Why a device is not to be believed any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub code: Code,
+    pub message: String,
+}
+
+/// A device with its state; clones share both.
+#[derive(Clone)]
+pub struct Device {
+    burn: BurnDevice,
+    info: Arc<Info>,
+    setup: Option<Arc<WgpuSetup>>,
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Device {
+    /// The processor.
+    pub fn cpu() -> Self {
+        // Burn's product uses wasm SIMD only where it is told that the engine has it. Every
+        // browser with WebGPU has, and so has every one released since 2023.
+        #[cfg(target_family = "wasm")]
+        gemm_common::set_wasm_simd128(true);
+        let info = Info {
+            kind: Kind::Cpu,
+            name: std::env::consts::ARCH.to_string(),
+            backend: "cpu".into(),
+            is_software: true,
+            shader_f16: false,
+            max_buffer_bytes: u64::MAX,
+            max_binding_bytes: u64::MAX,
+        };
+        Self {
+            burn: BurnDevice::flex(),
+            info: Arc::new(info),
+            setup: None,
+            failure: Arc::default(),
+        }
+    }
+
+    /// The graphics adapter that the platform prefers, with the limits it offers.
+    ///
+    /// Each call makes a device of its own, so that one which failed or was destroyed leaves no
+    /// trace in the next.
+    pub async fn gpu() -> Result<Self> {
+        let backends = match cfg!(target_family = "wasm") {
+            true => wgpu::Backends::BROWSER_WEBGPU,
+            false => wgpu::Backends::PRIMARY,
+        };
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends,
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        let adapter = instance.request_adapter(&options).await.map_err(|error| Error::Device {
+            code: Code::NoAdapter,
+            message: format!("no graphics adapter: {error}"),
+        })?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("jina-embeddings-web"),
+            required_features: adapter.features()
+                & (wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY),
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            trace: wgpu::Trace::Off,
+            experimental_features: Default::default(),
+        };
+        let (device, queue) =
+            adapter.request_device(&descriptor).await.map_err(|error| Error::Device {
+                code: Code::LimitsInsufficient,
+                message: format!("the graphics adapter gives no device: {error}"),
+            })?;
+        let adapter_info = adapter.get_info();
+        let limits = device.limits();
+        let info = Info {
+            kind: Kind::Gpu,
+            name: adapter_info.name.clone(),
+            backend: adapter_info.backend.to_string(),
+            is_software: adapter_info.device_type == wgpu::DeviceType::Cpu,
+            shader_f16: device.features().contains(wgpu::Features::SHADER_F16),
+            max_buffer_bytes: limits.max_buffer_size,
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+        };
+        let backend = adapter_info.backend;
+        let setup = WgpuSetup { instance, adapter, device, queue, backend };
+        let burn = BurnDevice::wgpu_options().setup(setup.clone()).init().map_err(|error| {
+            Error::Device {
+                code: Code::GpuError,
+                message: format!("the graphics device cannot run the model: {error}"),
+            }
+        })?;
+        let failure: Arc<Mutex<Option<Failure>>> = Arc::default();
+        // Replaces CubeCL's handler, which panics inside the event.
+        let noted = failure.clone();
+        setup.device.on_uncaptured_error(Arc::new(move |error| {
+            note(&noted, failure_of(&error));
+        }));
+        Ok(Self { burn, info: Arc::new(info), setup: Some(Arc::new(setup)), failure })
+    }
+
+    /// The device as Burn knows it.
+    pub fn burn(&self) -> &BurnDevice {
+        &self.burn
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The wgpu objects behind a graphics device.
+    pub fn setup(&self) -> Option<&WgpuSetup> {
+        self.setup.as_deref()
+    }
+
+    /// Notes that nothing computed from now on is to be believed. The first reason stays.
+    pub fn fail(&self, failure: Failure) {
+        note(&self.failure, failure);
+    }
+
+    /// Fails if the device did.
+    pub fn check(&self) -> Result<()> {
+        let failure = self.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &*failure {
+            None => Ok(()),
+            Some(Failure { code, message }) => {
+                Err(Error::Device { code: *code, message: message.clone() })
+            }
+        }
+    }
+
+    /// Runs work that ends with a read from the device; its result counts only if the device
+    /// accepted every step of it.
+    pub async fn watched<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.check()?;
+        let Some(setup) = &self.setup else { return work.await };
+        // Error scopes belong to the thread that issues commands. In a browser that is this one;
+        // natively it is CubeCL's, whose errors reach the handler instead.
+        let scopes = cfg!(target_family = "wasm").then(|| {
+            [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal]
+                .map(|filter| setup.device.push_error_scope(filter))
+        });
+        let result = work.await;
+        if let Some([validation, out_of_memory, internal]) = scopes {
+            // Scopes are a stack: the last pushed is the first popped.
+            let popped = [internal.pop().await, out_of_memory.pop().await, validation.pop().await];
+            for error in popped.into_iter().flatten() {
+                self.fail(failure_of(&error));
+            }
+        }
+        self.check()?;
+        result
+    }
+
+    /// What a failed read or a failed launch means.
+    pub(crate) fn execution_error(&self, error: impl std::fmt::Debug) -> Error {
+        if let Err(error) = self.check() {
+            return error;
+        }
+        let message = format!("{error:?}");
+        let code = match message.to_lowercase().contains("poison") {
+            true => Code::DeviceLost,
+            false => Code::GpuError,
+        };
+        let message = format!("reading from the device failed: {message}");
+        self.fail(Failure { code, message: message.clone() });
+        Error::Device { code, message }
+    }
+
+    /// Frees everything the device holds, at once. Whatever was loaded onto it is gone.
+    pub fn destroy(&self) {
+        self.fail(Failure {
+            code: Code::Disposed,
+            message: "the device was released by its owner".into(),
+        });
+        if let Some(setup) = &self.setup {
+            setup.device.destroy();
+        }
+    }
+
+    /// Returns memory that no tensor uses to the platform.
+    pub fn release_unused(&self) {
+        self.burn.memory_cleanup();
+    }
+}
+
+fn note(noted: &Mutex<Option<Failure>>, failure: Failure) {
+    log::error!("{}: {}", failure.code, failure.message);
+    let mut noted = noted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    noted.get_or_insert(failure);
+}
+
+fn failure_of(error: &wgpu::Error) -> Failure {
+    let code = match error {
+        wgpu::Error::OutOfMemory { .. } => Code::OutOfMemory,
+        wgpu::Error::Validation { .. } | wgpu::Error::Internal { .. } => Code::GpuError,
+    };
+    Failure { code, message: error.to_string() }
+}
