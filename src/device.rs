@@ -103,8 +103,10 @@ impl Device {
         })?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("jina-embeddings-web"),
+            // CubeCL writes its shaders for what the adapter offers, so all of it is asked for.
             required_features: adapter.features()
-                & (wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY),
+                - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
+                - wgpu::Features::all_experimental_mask(),
             required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             trace: wgpu::Trace::Off,

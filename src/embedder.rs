@@ -9,7 +9,7 @@ use crate::{
     image::{self, Patches, Preprocessor, RgbImage},
     model::{Adapter, Decoder, Observer, Positions, Projector, VisionTower},
     pooling,
-    text::{self, ImagePrompt, Task, TaskPrompt, Tokenizer, Tokens},
+    text::{Task, TaskPrompt, Tokenizer, Tokens, late_chunking::Document, prompt, prompt::ImagePrompt},
     weights::Loaded,
 };
 
@@ -236,9 +236,9 @@ impl Embedder {
     fn prepare(&self, input: &Input, options: &EncodeOptions) -> Result<Prepared> {
         let image = match input {
             Input::Text(text) => {
-                let text = text::full_text(options.task, text);
+                let text = prompt::full_text(options.task, text);
                 let mut tokens = self.tokenizer.encode(&text)?;
-                tokens.truncate(options.max_length.unwrap_or(self.decoder.config.max_length));
+                tokens.truncate(options.max_length.unwrap_or(self.decoder.config.max_length))?;
                 return Ok(Prepared::Text(tokens));
             }
             Input::Image(bytes) => &image::decode(bytes, &self.limits)?,
@@ -250,7 +250,7 @@ impl Embedder {
         })?;
         let patches = preprocessor(vision).patches(image, options.max_pixels)?;
         let n_units = patches.n_rows * patches.n_cols / vision.config.merge_unit();
-        let prompt = text::image_prompt(&self.tokenizer, n_units)?;
+        let prompt = prompt::image_prompt(&self.tokenizer, n_units)?;
         let max_length = self.decoder.config.max_length;
         if prompt.ids.len() > max_length {
             return Err(Error::Option {
@@ -325,19 +325,19 @@ impl Embedder {
             }
         }
         let max_length = options.max_length.unwrap_or(self.decoder.config.max_length);
-        let document =
-            text::late_chunking::document(&self.tokenizer, options.task, &chunks, max_length)?;
-        let hidden_states =
-            self.hidden_states_of_text(&document.tokens.ids, adapter, observer).await?;
-        let means = document
-            .spans
+        let document = Document::new(options.task, &chunks)?;
+        let mut tokens = self.tokenizer.encode(document.text())?;
+        let spans = document.token_spans(&tokens, max_length)?;
+        tokens.truncate(max_length)?;
+        let hidden_states = self.hidden_states_of_text(&tokens.ids, adapter, observer).await?;
+        let means = spans
             .iter()
             .map(|span| mean_of_rows(hidden_states.clone(), span.clone()))
             .collect();
         let means = self.read(Tensor::cat(means, 0)).await?;
         let results = means
             .chunks(self.decoder.config.hidden_size)
-            .zip(&document.spans)
+            .zip(&spans)
             .map(|(mean, span)| Ok(self.single_vector(mean.to_vec(), options, span.len())))
             .collect();
         on_done(inputs.len(), inputs.len());

@@ -22,7 +22,7 @@ pub mod model;
 #[cfg(feature = "gpu")]
 mod pooling;
 pub mod text;
-#[cfg(feature = "web")]
+#[cfg(all(feature = "web", target_family = "wasm"))]
 mod web;
 #[cfg(feature = "gpu")]
 pub mod weights;

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use crate::{
     Result,
     gguf::{self, Header, Metadata, TensorInfo},
-    model::{Decoder, Projector, TextConfig, VisionConfig, VisionTower},
+    model::{Decoder, Projector, TextConfig, VisionTower},
     text::{Task, Tokenizer},
 };
 
@@ -175,7 +175,7 @@ impl Parts {
     fn finish(self, device: &Device) -> Result<Loaded> {
         let Text { file, config, tokenizer, name, merged_task, mut tensors, headers } =
             self.text.ok_or(Error::MissingPart { role: "text" })?;
-        gguf::split::check(&headers)?;
+        gguf::split::check_parts(&headers.iter().collect::<Vec<_>>())?;
         let mut source = Source::loaded(&file, &mut tensors);
         let mut decoder = tables::decoder(&config, &mut source)?;
 

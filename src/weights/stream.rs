@@ -165,10 +165,10 @@ impl Body {
             let block_bytes = info.tensor_type.block_bytes();
             let n_blocks = self.pending.len() / block_bytes;
             let n_bytes = n_blocks * block_bytes;
-            self.values.resize(n_blocks * info.tensor_type.block_size(), 0.0);
+            self.values.resize(n_blocks * info.tensor_type.block_elements(), 0.0);
             gguf::dequantize(info.tensor_type, &self.pending[..n_bytes], &mut self.values)?;
             if let Some(place) = self.values.iter().position(|value| !value.is_finite()) {
-                let before = self.done as usize / block_bytes * info.tensor_type.block_size();
+                let before = self.done as usize / block_bytes * info.tensor_type.block_elements();
                 return Err(Error::NotFinite {
                     file: file.to_string(),
                     tensor: info.name.clone(),
