@@ -89,12 +89,18 @@ step_wasm_bindgen() {
   [ -x "$root_dir/bin/wasm-bindgen" ] && return
   have cargo || { lacks "wasm-bindgen $version" "install Rust first (above)"; return; }
   announce "wasm-bindgen $version (cargo install, a few minutes)"
-  # It runs for seconds: a quick build is worth more than a quick program.
-  CARGO_TARGET_DIR=$JINA_CACHE/tools-target CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-    cargo install --quiet --locked --root "$root_dir" wasm-bindgen-cli --version "$version" </dev/null
+  # As its authors locked it; where a registry lacks one of those versions (a mirror that lags
+  # behind does), with the newest that it has.
+  install_wasm_bindgen "$version" "$root_dir" --locked 2>/dev/null || install_wasm_bindgen "$version" "$root_dir"
   rm -rf "$JINA_CACHE/tools-target"
   [ -x "$root_dir/bin/wasm-bindgen" ] && return
-  lacks "wasm-bindgen $version" "cargo install --locked --root '$root_dir' wasm-bindgen-cli --version $version"
+  lacks "wasm-bindgen $version" "cargo install --root '$root_dir' wasm-bindgen-cli --version $version"
+}
+
+install_wasm_bindgen() { # VERSION ROOT [--locked]
+  # It runs for seconds: a quick build is worth more than a quick program.
+  CARGO_TARGET_DIR=$JINA_CACHE/tools-target CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    cargo install --quiet --root "$2" wasm-bindgen-cli --version "$1" "${@:3}" </dev/null
 }
 
 node_is_new_enough() {
@@ -149,7 +155,7 @@ step_vulkan() {
   lacks "a software Vulkan driver (lavapipe) and the Vulkan loader" \
     "Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers · Fedora: dnf install vulkan-loader mesa-vulkan-drivers · or set VK_DRIVER_FILES to another driver's JSON file"
 }
-has_vulkan_loader() { ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 >/dev/null 2>&1; }
+has_vulkan_loader() { [ -n "$(ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 2>/dev/null)" ]; }
 
 mkdir -p "$JINA_CACHE" "$TOOLS"
 [ $# -gt 0 ] || set -- native wasm node browser vulkan
