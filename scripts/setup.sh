@@ -32,9 +32,9 @@ apt_install() {
 }
 
 step_compiler() {
-  have cc && have curl && have git && return
+  have cc && have make && have curl && have git && return
   apt_install build-essential ca-certificates curl git pkg-config
-  have cc || lacks "a C compiler (cc)" "Debian, Ubuntu: apt-get install build-essential · Fedora: dnf group install development-tools · macOS: xcode-select --install"
+  have cc && have make || lacks "a C compiler (cc) and make" "Debian, Ubuntu: apt-get install build-essential · Fedora: dnf group install development-tools · macOS: xcode-select --install"
 }
 
 # The only step that runs a downloaded script: rustup's own installer, and only if there is no cargo.
