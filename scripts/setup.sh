@@ -19,16 +19,22 @@ announce() { printf 'setup: %s\n' "$*"; }
 root=()
 [ "$(id -u)" = 0 ] || { have sudo && root=(sudo); }
 apt_updated=
-# Installs Debian packages; fails quietly where there is no apt-get or no right to use it.
+# Installs Debian packages; fails where there is no apt-get or no right to use it. apt's talk goes
+# to a file, whose end is shown if it fails.
 apt_install() {
   have apt-get || return 1
-  [ "$(id -u)" = 0 ] || [ ${#root[@]} -gt 0 ] || return 1
+  if [ "$(id -u)" != 0 ] && [ ${#root[@]} = 0 ]; then
+    announce "apt-get install $* needs root, and there is no sudo"
+    return 1
+  fi
   announce "apt-get install $*"
+  local log=$JINA_CACHE/setup-apt.log
   if [ -z "$apt_updated" ]; then
-    "${root[@]}" apt-get update -qq </dev/null || return 1
+    "${root[@]}" apt-get update -qq </dev/null >"$log" 2>&1 || { tail -n 5 "$log" >&2; return 1; }
     apt_updated=yes
   fi
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >"$log" 2>&1 \
+    || { tail -n 5 "$log" >&2; return 1; }
 }
 
 step_compiler() {
@@ -60,7 +66,9 @@ step_rust() {
     hash -r
   fi
   (cd "$REPO" && have cargo && rust_is_new_enough) && return
-  lacks "Rust $(min_rust) or newer (found: $(rustc_version || true))" \
+  local found
+  found=$(rustc_version)
+  lacks "Rust $(min_rust) or newer (found: ${found:-none})" \
     "https://rustup.rs, then: rustup toolchain install $channel --component rustfmt --component clippy · Debian 12 without that server: apt-get install rustc-web cargo-web rustfmt-web rust-web-clippy"
 }
 
