@@ -37,9 +37,8 @@ run_step() {
     wasm)       JINA_DENY_WARNINGS=1 make --no-print-directory wasm ;;
     package)    npm run --silent build --prefix pkg-config && npm run --silent lint:package --prefix pkg-config && node www/demo/build.mjs ;;
     browser)
-      # The command that `rust` built, or builds now when this step runs alone.
+      # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       cargo build --locked --quiet --bin jina-embed &&
-        scripts/test-model.sh "$CARGO_TARGET_DIR/debug/jina-embed" "$JINA_MODELS" &&
         npm run --silent test:browser --prefix pkg-config ;;
     *) return 2 ;;
   esac
@@ -89,7 +88,7 @@ use_software_vulkan
 CHROMIUM_PATH=$(find_chromium)
 logs=$JINA_CACHE/test-logs
 mkdir -p "$logs"
-export CHROMIUM_PATH JINA_MODELS=${JINA_MODELS:-$JINA_CACHE/test-models}
+export CHROMIUM_PATH JINA_EMBED=$CARGO_TARGET_DIR/debug/jina-embed
 export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never NO_COLOR=1
 unset FORCE_COLOR
 
