@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: help setup wasm package demo test bench lint fmt clean
 
 wasm_file    := www/lib/wasm/jina_embeddings_web_bg.wasm
-wasm_sources := $(shell find src -name '*.rs' -o -name '*.wgsl') Cargo.toml Cargo.lock rust-toolchain.toml \
+wasm_sources := $(shell find src -path src/bin -prune -o '(' -name '*.rs' -o -name '*.wgsl' ')' -print) Cargo.toml Cargo.lock rust-toolchain.toml \
                 scripts/wasm-build.sh scripts/env.sh
 
 help: ## list the targets

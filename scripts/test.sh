@@ -14,7 +14,7 @@ steps=(scripts format types typescript clippy rust wasm package browser)
 
 describe() {
   case $1 in
-    scripts)    say "demo server" ;;
+    scripts)    say "demo server, documents" ;;
     format)     say "Rust format" ;;
     types)      say "TypeScript types" ;;
     typescript) say "TypeScript unit tests" ;;
@@ -35,7 +35,14 @@ run_step() {
     clippy)     cargo clippy --locked --all-targets -- -D warnings ;;
     rust)       cargo test --locked --no-fail-fast ;;
     wasm)       JINA_DENY_WARNINGS=1 make --no-print-directory wasm ;;
-    package)    npm run --silent build --prefix pkg-config && npm run --silent lint:package --prefix pkg-config && node www/demo/build.mjs ;;
+    package)
+      # The page and the browser tests are checked against the types of the built package.
+      npm run --silent build --prefix pkg-config &&
+        npm run --silent lint:package --prefix pkg-config &&
+        npm run --silent size --prefix pkg-config &&
+        node www/demo/build.mjs &&
+        pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.json &&
+        pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       cargo build --locked --quiet --bin jina-embed &&
