@@ -19,22 +19,28 @@ announce() { printf 'setup: %s\n' "$*"; }
 root=()
 [ "$(id -u)" = 0 ] || { have sudo && root=(sudo); }
 apt_updated=
-# Installs Debian packages; fails quietly where there is no apt-get or no right to use it.
+# Installs Debian packages; fails where there is no apt-get or no right to use it. apt's talk goes
+# to a file, whose end is shown if it fails.
 apt_install() {
   have apt-get || return 1
-  [ "$(id -u)" = 0 ] || [ ${#root[@]} -gt 0 ] || return 1
+  if [ "$(id -u)" != 0 ] && [ ${#root[@]} = 0 ]; then
+    announce "apt-get install $* needs root, and there is no sudo"
+    return 1
+  fi
   announce "apt-get install $*"
+  local log=$JINA_CACHE/setup-apt.log
   if [ -z "$apt_updated" ]; then
-    "${root[@]}" apt-get update -qq </dev/null || return 1
+    "${root[@]}" apt-get update -qq </dev/null >"$log" 2>&1 || { tail -n 5 "$log" >&2; return 1; }
     apt_updated=yes
   fi
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >"$log" 2>&1 \
+    || { tail -n 5 "$log" >&2; return 1; }
 }
 
 step_compiler() {
-  have cc && have curl && have git && return
+  have cc && have make && have curl && have git && return
   apt_install build-essential ca-certificates curl git pkg-config
-  have cc || lacks "a C compiler (cc)" "Debian, Ubuntu: apt-get install build-essential · Fedora: dnf group install development-tools · macOS: xcode-select --install"
+  have cc && have make || lacks "a C compiler (cc) and make" "Debian, Ubuntu: apt-get install build-essential · Fedora: dnf group install development-tools · macOS: xcode-select --install"
 }
 
 # The only step that runs a downloaded script: rustup's own installer, and only if there is no cargo.
@@ -60,7 +66,9 @@ step_rust() {
     hash -r
   fi
   (cd "$REPO" && have cargo && rust_is_new_enough) && return
-  lacks "Rust $(min_rust) or newer (found: $(rustc_version || true))" \
+  local found
+  found=$(rustc_version)
+  lacks "Rust $(min_rust) or newer (found: ${found:-none})" \
     "https://rustup.rs, then: rustup toolchain install $channel --component rustfmt --component clippy · Debian 12 without that server: apt-get install rustc-web cargo-web rustfmt-web rust-web-clippy"
 }
 
@@ -89,12 +97,18 @@ step_wasm_bindgen() {
   [ -x "$root_dir/bin/wasm-bindgen" ] && return
   have cargo || { lacks "wasm-bindgen $version" "install Rust first (above)"; return; }
   announce "wasm-bindgen $version (cargo install, a few minutes)"
-  # It runs for seconds: a quick build is worth more than a quick program.
-  CARGO_TARGET_DIR=$JINA_CACHE/tools-target CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-    cargo install --quiet --locked --root "$root_dir" wasm-bindgen-cli --version "$version" </dev/null
+  # As its authors locked it; where a registry lacks one of those versions (a mirror that lags
+  # behind does), with the newest that it has.
+  install_wasm_bindgen "$version" "$root_dir" --locked 2>/dev/null || install_wasm_bindgen "$version" "$root_dir"
   rm -rf "$JINA_CACHE/tools-target"
   [ -x "$root_dir/bin/wasm-bindgen" ] && return
-  lacks "wasm-bindgen $version" "cargo install --locked --root '$root_dir' wasm-bindgen-cli --version $version"
+  lacks "wasm-bindgen $version" "cargo install --root '$root_dir' wasm-bindgen-cli --version $version"
+}
+
+install_wasm_bindgen() { # VERSION ROOT [--locked]
+  # It runs for seconds: a quick build is worth more than a quick program.
+  CARGO_TARGET_DIR=$JINA_CACHE/tools-target CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+    cargo install --quiet --root "$2" wasm-bindgen-cli --version "$1" "${@:3}" </dev/null
 }
 
 node_is_new_enough() {
@@ -149,7 +163,7 @@ step_vulkan() {
   lacks "a software Vulkan driver (lavapipe) and the Vulkan loader" \
     "Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers · Fedora: dnf install vulkan-loader mesa-vulkan-drivers · or set VK_DRIVER_FILES to another driver's JSON file"
 }
-has_vulkan_loader() { ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 >/dev/null 2>&1; }
+has_vulkan_loader() { [ -n "$(ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 2>/dev/null)" ]; }
 
 mkdir -p "$JINA_CACHE" "$TOOLS"
 [ $# -gt 0 ] || set -- native wasm node browser vulkan

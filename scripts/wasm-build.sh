@@ -24,13 +24,13 @@ rustc_flags=()
 toolchain=$(wasm_toolchain)
 case $toolchain in
   rustup)
-    cargo "${build[@]}" "${rustc_flags[@]}" ;;
+    cargo "${build[@]}" ${rustc_flags[@]+"${rustc_flags[@]}"} ;;
   debian)
     # RUSTC_BOOTSTRAP: -Zbuild-std is an unstable option of a stable compiler. The paths are
     # absolute, because rustup's proxies come first in PATH where both are installed.
     env -u RUSTUP_TOOLCHAIN RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$(debian_wasm_linker)" \
-      /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort "${rustc_flags[@]}" ;;
+      /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort ${rustc_flags[@]+"${rustc_flags[@]}"} ;;
   *)
     die "no Rust toolchain here compiles for $WASM_TARGET; run: make setup" ;;
 esac
