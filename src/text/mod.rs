@@ -13,6 +13,7 @@
 //! there; here it is pooled like every other text.
 
 mod error;
+mod from_gguf;
 pub mod late_chunking;
 pub mod prompt;
 mod task;
