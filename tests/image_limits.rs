@@ -7,7 +7,9 @@ use jina_embeddings_web::image::{Error, Limits, Preprocessor, RgbImage, decode};
 use proptest::prelude::*;
 
 fn fixture(path: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -59,7 +61,14 @@ fn a_side_of_30_000_pixels_is_refused_from_the_header_in_every_format() {
     ] {
         let error = error_of(&bytes);
         assert!(
-            matches!(error, Error::SideTooLong { width: 30_000, height: 30_000, max_side_px: 20_000 }),
+            matches!(
+                error,
+                Error::SideTooLong {
+                    width: 30_000,
+                    height: 30_000,
+                    max_side_px: 20_000
+                }
+            ),
             "{format}: {error}"
         );
         assert_eq!(error.code(), Code::InputInvalid);
@@ -69,14 +78,29 @@ fn a_side_of_30_000_pixels_is_refused_from_the_header_in_every_format() {
 #[test]
 fn too_many_pixels_are_refused_though_each_side_is_allowed() {
     let error = error_of(&png_header(20_000, 20_000));
-    assert!(matches!(error, Error::TooManyPixels { n_pixels: 400_000_000, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::TooManyPixels {
+                n_pixels: 400_000_000,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(
         error.to_string(),
         "the picture is 20000 x 20000 = 400000000 pixels; at most 100000000 are decoded"
     );
-    let limits = Limits { max_side_px: 100, max_pixels_decoded: 1000 };
+    let limits = Limits {
+        max_side_px: 100,
+        max_pixels_decoded: 1000,
+    };
     let picture = fixture("tiny/golden/images/emoji_alpha_64.png");
-    assert!(matches!(decode(&picture, &limits), Err(Error::TooManyPixels { n_pixels: 4096, .. })));
+    assert!(matches!(
+        decode(&picture, &limits),
+        Err(Error::TooManyPixels { n_pixels: 4096, .. })
+    ));
 }
 
 /// A small canvas around a frame that claims to be huge.
@@ -85,7 +109,17 @@ fn a_webp_frame_larger_than_its_canvas_is_refused_before_it_is_decoded() {
     let mut webp = b"RIFF\x30\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x1f\0\0\x1f\0\0".to_vec();
     webp.extend(b"VP8 \x12\0\0\0\x10\0\0\x9d\x01\x2a\xff\x3f\xff\x3f\0\0\0\0\0\0\0\0");
     let error = error_of(&webp);
-    assert!(matches!(error, Error::TooManyPixels { width: 16_383, height: 16_383, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::TooManyPixels {
+                width: 16_383,
+                height: 16_383,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -96,7 +130,13 @@ fn content_that_is_no_picture_says_what_it_starts_with() {
         "the picture is none of PNG, JPEG, WebP, GIF, BMP: it starts with the bytes 54 68 69 73 20 69 73 20"
     );
     assert!(matches!(error_of(b"\x89PNG"), Error::UnknownFormat { .. }));
-    assert!(matches!(error_of(&png_header(0, 3)), Error::ZeroSize { width: 0, height: 3 }));
+    assert!(matches!(
+        error_of(&png_header(0, 3)),
+        Error::ZeroSize {
+            width: 0,
+            height: 3
+        }
+    ));
 }
 
 #[test]
@@ -142,7 +182,11 @@ fn sizes_follow_the_reference() {
         ((70, 14), (140, 28)),
         ((1, 200), (28, 812)),
     ] {
-        assert_eq!(preprocessor.smart_resize(height, width).unwrap(), expected, "{height} x {width}");
+        assert_eq!(
+            preprocessor.smart_resize(height, width).unwrap(),
+            expected,
+            "{height} x {width}"
+        );
     }
 }
 
@@ -182,7 +226,17 @@ fn canvas_pixels_lose_their_alpha_and_must_fit_their_size() {
     let image = RgbImage::from_rgba(2, 1, &[1, 2, 3, 0, 4, 5, 6, 255]).unwrap();
     assert_eq!(image.pixels(), [1, 2, 3, 4, 5, 6]);
     let error = RgbImage::from_rgba(2, 2, &[0; 15]).unwrap_err();
-    assert!(matches!(error, Error::WrongPixelCount { needed: 16, found: 15, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::WrongPixelCount {
+                needed: 16,
+                found: 15,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(RgbImage::from_rgba(0, 2, &[]).is_err());
     assert!(RgbImage::from_rgb(usize::MAX, usize::MAX, vec![]).is_err());
 }
@@ -203,7 +257,11 @@ fn settings_that_cannot_be_computed_with_are_named() {
         ("temporal_patch_size", 0.into(), Code::ModelInvalid),
         ("min_pixels", 0.into(), Code::ModelInvalid),
         ("max_pixels", 1.into(), Code::ModelInvalid),
-        ("image_std", serde_json::json!([0.5, 0.0, 0.5]), Code::ModelInvalid),
+        (
+            "image_std",
+            serde_json::json!([0.5, 0.0, 0.5]),
+            Code::ModelInvalid,
+        ),
         ("resample", 2.into(), Code::ModelUnsupported),
         ("do_resize", false.into(), Code::ModelUnsupported),
         ("rescale_factor", 1.0.into(), Code::ModelUnsupported),
@@ -218,7 +276,10 @@ fn settings_that_cannot_be_computed_with_are_named() {
     let mut huge = preprocessor();
     (huge.min_pixels, huge.max_pixels) = (usize::MAX, usize::MAX);
     let image = RgbImage::from_rgb(1, 1, vec![0; 3]).unwrap();
-    assert!(matches!(huge.patches(&image, None), Err(Error::ResizedTooLarge { .. })));
+    assert!(matches!(
+        huge.patches(&image, None),
+        Err(Error::ResizedTooLarge { .. })
+    ));
 }
 
 /// Small files of every format, to be damaged.
@@ -240,7 +301,7 @@ const SEEDS: [&str; 14] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn damaged_files_never_panic(

@@ -321,17 +321,36 @@ fn the_tokeniser_of_a_gguf_file_is_the_one_of_tokenizer_json() {
     let (_, inputs) = golden();
     let vectors: Vec<Vector> = serde_json::from_slice(&read("tiny/golden/tokenizer.json")).unwrap();
     for (gguf, json, reference) in [
-        ("tiny_gguf/tiny-jina-v4-a-retrieval-Q4_0.gguf", "tiny/tokenizer.json", "tiny_gguf/ref_inputs.json"),
-        ("kquant/tiny-jina-v4-c-retrieval-Q2_K.gguf", "kquant/tokenizer.json", "kquant/ref_inputs.json"),
+        (
+            "tiny_gguf/tiny-jina-v4-a-retrieval-Q4_0.gguf",
+            "tiny/tokenizer.json",
+            "tiny_gguf/ref_inputs.json",
+        ),
+        (
+            "kquant/tiny-jina-v4-c-retrieval-Q2_K.gguf",
+            "kquant/tokenizer.json",
+            "kquant/ref_inputs.json",
+        ),
     ] {
         let from_gguf = Tokenizer::from_gguf(&gguf_metadata(gguf)).unwrap();
         let from_json = Tokenizer::from_tokenizer_json(&read(json)).unwrap();
         assert_reference_inputs(&from_gguf, &inputs, reference);
-        assert_eq!(from_gguf.special_ids().unwrap(), from_json.special_ids().unwrap());
+        assert_eq!(
+            from_gguf.special_ids().unwrap(),
+            from_json.special_ids().unwrap()
+        );
         assert_eq!(from_gguf.vocab_size(), from_json.vocab_size());
         assert_eq!(from_gguf.token_id("[PAD4118]"), None);
-        for text in inputs.texts.values().chain(vectors.iter().map(|vector| &vector.text)) {
-            assert_eq!(from_gguf.encode(text).unwrap(), from_json.encode(text).unwrap(), "{text:?}");
+        for text in inputs
+            .texts
+            .values()
+            .chain(vectors.iter().map(|vector| &vector.text))
+        {
+            assert_eq!(
+                from_gguf.encode(text).unwrap(),
+                from_json.encode(text).unwrap(),
+                "{text:?}"
+            );
         }
     }
 }
@@ -350,10 +369,16 @@ fn a_gguf_tokeniser_of_another_kind_or_with_holes_is_refused_naming_the_key() {
         }
         Tokenizer::from_gguf(&metadata).unwrap_err()
     };
-    for (key, value) in [("tokenizer.ggml.model", "llama"), ("tokenizer.ggml.pre", "llama-bpe")] {
+    for (key, value) in [
+        ("tokenizer.ggml.model", "llama"),
+        ("tokenizer.ggml.pre", "llama-bpe"),
+    ] {
         let error = with(key, Some(Value::String(value.to_owned())));
         assert_eq!(error.code(), Code::ModelUnsupported);
-        assert!(error.to_string().contains(key) && error.to_string().contains(value), "{error}");
+        assert!(
+            error.to_string().contains(key) && error.to_string().contains(value),
+            "{error}"
+        );
     }
     for key in ["model", "pre", "tokens", "token_type", "merges"] {
         let key = format!("tokenizer.ggml.{key}");
@@ -365,18 +390,52 @@ fn a_gguf_tokeniser_of_another_kind_or_with_holes_is_refused_naming_the_key() {
 
     let strings = |strings: &[&str]| Value::Array(Array::String(strings.iter().collect()));
     for (key, value, code) in [
-        ("tokenizer.ggml.merges", strings(&["ab"]), Code::ModelInvalid),
-        ("tokenizer.ggml.merges", strings(&["a nowhere"]), Code::ModelInvalid),
-        ("tokenizer.ggml.tokens", strings(&["a", "b"]), Code::ModelInvalid),
-        ("tokenizer.ggml.token_type", Value::Array(Array::I32(vec![1])), Code::ModelInvalid),
-        ("tokenizer.ggml.token_type", Value::Array(Array::I32(vec![6; 4160])), Code::ModelUnsupported),
+        (
+            "tokenizer.ggml.merges",
+            strings(&["ab"]),
+            Code::ModelInvalid,
+        ),
+        (
+            "tokenizer.ggml.merges",
+            strings(&["a nowhere"]),
+            Code::ModelInvalid,
+        ),
+        (
+            "tokenizer.ggml.tokens",
+            strings(&["a", "b"]),
+            Code::ModelInvalid,
+        ),
+        (
+            "tokenizer.ggml.token_type",
+            Value::Array(Array::I32(vec![1])),
+            Code::ModelInvalid,
+        ),
+        (
+            "tokenizer.ggml.token_type",
+            Value::Array(Array::I32(vec![6; 4160])),
+            Code::ModelUnsupported,
+        ),
     ] {
         let error = with(key, Some(value));
         assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().contains("tokenizer.ggml."), "{error}");
     }
     let tokens = whole.strs("tokenizer.ggml.tokens").unwrap();
-    let twice: Vec<&str> = tokens.iter().enumerate().map(|(at, t)| if at == 7 { "!" } else { t }).collect();
+    let twice: Vec<&str> = tokens
+        .iter()
+        .enumerate()
+        .map(|(at, t)| if at == 7 { "!" } else { t })
+        .collect();
     let error = with("tokenizer.ggml.tokens", Some(strings(&twice)));
-    assert!(matches!(error, Error::DuplicateToken { first: 0, second: 7, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::DuplicateToken {
+                first: 0,
+                second: 7,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }

@@ -33,7 +33,10 @@ fn texts_of_100_000_characters_take_seconds_at_most() {
         ("line ends among blanks", " \n".repeat(50_000)),
         ("ideographs", "\u{4eac}".repeat(100_000)),
         ("emoji", "\u{1f426}".repeat(100_000)),
-        ("combining marks", "a".to_owned() + &"\u{301}".repeat(100_000)),
+        (
+            "combining marks",
+            "a".to_owned() + &"\u{301}".repeat(100_000),
+        ),
         ("special tokens", "<|im_start|>".repeat(8_400)),
         ("open brackets", "<|".repeat(50_000)),
     ] {
@@ -61,7 +64,10 @@ fn long_runs_of_blanks_are_cut_as_short_ones_are_or_refused() {
     }
     let text = " ".repeat(200_001);
     let error = tokenizer.encode(&text).unwrap_err();
-    assert!(matches!(error, Error::BlankRunTooLong { found: 200_001, .. }), "{error}");
+    assert!(
+        matches!(error, Error::BlankRunTooLong { found: 200_001, .. }),
+        "{error}"
+    );
     assert_eq!(error.code(), Code::InputInvalid);
 }
 
@@ -72,7 +78,13 @@ fn special_tokens_in_a_text_are_atomic_and_their_lookalikes_are_not() {
     let tokens = tokenizer.encode("a<|vision_start|>b").unwrap();
     assert_eq!(tokens.ids[1], special.vision_start);
     assert_eq!(tokens.offsets[1], (1, 17));
-    assert!(!tokenizer.encode("a<|VISION_START|>b").unwrap().ids.contains(&special.vision_start));
+    assert!(
+        !tokenizer
+            .encode("a<|VISION_START|>b")
+            .unwrap()
+            .ids
+            .contains(&special.vision_start)
+    );
 }
 
 #[test]
@@ -114,7 +126,10 @@ fn text_matching_is_always_a_query() {
 #[test]
 fn max_length_zero_is_refused() {
     let mut tokens = tiny().encode("some text").unwrap();
-    assert!(matches!(tokens.truncate(0), Err(Error::MaxLength { found: 0 })));
+    assert!(matches!(
+        tokens.truncate(0),
+        Err(Error::MaxLength { found: 0 })
+    ));
 }
 
 fn spans(chunks: &[&str], max_length: usize) -> Result<Vec<std::ops::Range<usize>>, Error> {
@@ -137,10 +152,23 @@ fn chunks_without_tokens_and_chunks_past_the_end_are_named() {
     let whole = spans(&["one two", " three", " four"], 99).unwrap();
     let second = whole[1].clone();
     let error = spans(&["one two", " three", " four"], second.end).unwrap_err();
-    assert!(matches!(error, Error::ChunkPastEnd { chunk: 2, n_chunks: 3, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::ChunkPastEnd {
+                chunk: 2,
+                n_chunks: 3,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(error.code(), Code::InputInvalid);
     // A chunk that truncation cuts keeps what is left of it.
-    assert_eq!(spans(&["one two three"], whole[0].start + 1).unwrap()[0].len(), 1);
+    assert_eq!(
+        spans(&["one two three"], whole[0].start + 1).unwrap()[0].len(),
+        1
+    );
 }
 
 #[test]
@@ -149,7 +177,8 @@ fn tokeniser_files_that_are_broken_or_of_another_kind_are_refused() {
         let error = Tokenizer::from_tokenizer_json(json).unwrap_err();
         assert_eq!(error.code(), Code::ModelInvalid, "{error}");
     }
-    let word_level = br#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+    let word_level =
+        br#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
         "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
         "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}"#;
     let error = Tokenizer::from_tokenizer_json(word_level).unwrap_err();
@@ -160,15 +189,26 @@ fn tokeniser_files_that_are_broken_or_of_another_kind_are_refused() {
 #[test]
 fn a_vocabulary_without_special_tokens_is_named_when_they_are_needed() {
     let mut json: serde_json::Value = serde_json::from_slice(&tiny_json()).unwrap();
-    json["added_tokens"].as_array_mut().unwrap().retain(|token| token["content"] != "<|vision_end|>");
+    json["added_tokens"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|token| token["content"] != "<|vision_end|>");
     let tokenizer = Tokenizer::from_tokenizer_json(json.to_string().as_bytes()).unwrap();
     let error = prompt::image_prompt(&tokenizer, 4).unwrap_err();
-    assert!(matches!(error, Error::MissingToken { token: "<|vision_end|>" }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::MissingToken {
+                token: "<|vision_end|>"
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(error.code(), Code::ModelInvalid);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn every_text_is_tokenised_with_offsets_that_cover_it_in_order(text in ".{0,200}") {

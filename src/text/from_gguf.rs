@@ -33,10 +33,17 @@ impl Tokenizer {
     /// Fails, naming the key, when one is missing or of another type, when the tokeniser is not
     /// Qwen2's, and when tokens, types and merges do not fit together.
     pub fn from_gguf(metadata: &Metadata) -> Result<Tokenizer, Error> {
-        for (key, needed) in [("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "qwen2")] {
+        for (key, needed) in [
+            ("tokenizer.ggml.model", "gpt2"),
+            ("tokenizer.ggml.pre", "qwen2"),
+        ] {
             let found = metadata.str(key)?;
             if found != needed {
-                return Err(Error::UnsupportedTokenizer { key, needed, found: found.to_owned() });
+                return Err(Error::UnsupportedTokenizer {
+                    key,
+                    needed,
+                    found: found.to_owned(),
+                });
             }
         }
         let tokens = metadata.strs("tokenizer.ggml.tokens")?;
@@ -66,7 +73,11 @@ impl Tokenizer {
             }
             if let Some(first) = vocab.insert(token.to_owned(), id) {
                 let token = token.to_owned();
-                return Err(Error::DuplicateToken { token, first, second: id });
+                return Err(Error::DuplicateToken {
+                    token,
+                    first,
+                    second: id,
+                });
             }
         }
 
@@ -75,9 +86,14 @@ impl Tokenizer {
             .iter()
             .enumerate()
             .map(|(index, merge)| {
-                let bad = |rule| Error::BadMerge { index, found: merge.to_owned(), rule };
-                let (left, right) =
-                    merge.split_once(' ').ok_or_else(|| bad("is no pair of tokens"))?;
+                let bad = |rule| Error::BadMerge {
+                    index,
+                    found: merge.to_owned(),
+                    rule,
+                };
+                let (left, right) = merge
+                    .split_once(' ')
+                    .ok_or_else(|| bad("is no pair of tokens"))?;
                 let known = |token: &str| vocab.contains_key(token);
                 if !(known(left) && known(right) && known(&format!("{left}{right}"))) {
                     return Err(bad("joins or makes something that is no token"));
@@ -86,8 +102,13 @@ impl Tokenizer {
             })
             .collect::<Result<_, Error>>()?;
 
-        let failed = |error: tokenizers::Error| Error::BadVocabulary { reason: error.to_string() };
-        let bpe = BPE::builder().vocab_and_merges(vocab, merges).build().map_err(failed)?;
+        let failed = |error: tokenizers::Error| Error::BadVocabulary {
+            reason: error.to_string(),
+        };
+        let bpe = BPE::builder()
+            .vocab_and_merges(vocab, merges)
+            .build()
+            .map_err(failed)?;
         let words = Split::new(
             SplitPattern::Regex(QWEN2_WORDS.to_owned()),
             SplitDelimiterBehavior::Isolated,
