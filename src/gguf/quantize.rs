@@ -98,9 +98,10 @@ fn blocks<const BYTES: usize>(
     None
 }
 
-/// The place and value of the first element of largest magnitude.
+/// The place and value of the first element of largest magnitude; +0 for a block of zeros of
+/// either sign, as in ggml's C.
 fn largest(block: &[f32; BLOCK]) -> (usize, f32) {
-    let mut found = (0, block[0]);
+    let mut found = (0, 0.0_f32);
     for (index, value) in block.iter().enumerate() {
         if value.abs() > found.1.abs() {
             found = (index, *value);

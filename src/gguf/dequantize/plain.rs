@@ -52,8 +52,8 @@ pub(super) fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
 /// Weight `l` and weight `l + 16` of a five-bit block: `fifth` holds bit 4 of weight `i` at bit `i`.
 #[inline(always)]
 fn five_bits(q: u8, fifth: u32, l: usize) -> (u8, u8) {
-    let low = (q & 0x0f) | ((fifth >> l) & 1) as u8 * 16;
-    let high = (q >> 4) | ((fifth >> (l + 16)) & 1) as u8 * 16;
+    let low = (q & 0x0f) | (((fifth >> l) & 1) as u8 * 16);
+    let high = (q >> 4) | (((fifth >> (l + 16)) & 1) as u8 * 16);
     (low, high)
 }
 
