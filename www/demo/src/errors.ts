@@ -1,7 +1,7 @@
 // What a visitor reads when something fails. Errors are told apart by their stable code, as the package documents.
 
 const SENTENCES: Record<string, string> = {
-  DOWNLOAD_FAILED: 'The file could not be downloaded.',
+  DOWNLOAD_FAILED: 'The model could not be downloaded.',
   INTEGRITY: 'A downloaded file is damaged. Trying again fetches it anew.',
   QUOTA: 'This browser has no room left to keep the model.',
   MODEL_INVALID: 'This is not a model that can be used.',
