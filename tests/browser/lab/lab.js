@@ -25,7 +25,7 @@ async function bytesOf(url) {
 
 /** `{image}` and `{imageBytes}` become blobs, `{pixels}` an ImageData, `{bitmap}` an ImageBitmap, `{canvas}` a canvas. */
 async function realInput(input) {
-  if (typeof input === 'string' || 'text' in input) return input;
+  if (typeof input !== 'object' || 'text' in input) return input;
   if ('image' in input) return { image: await bytesOf(input.image) };
   if ('address' in input) return { image: new URL(input.address, location.href) };
   if ('imageBytes' in input) return { image: new Blob([Uint8Array.from(input.imageBytes)], { type: input.type ?? 'image/png' }) };

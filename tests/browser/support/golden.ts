@@ -8,7 +8,7 @@ import type { LabInput, Task } from './lab';
 export const DIMS = [16, 32, 64] as const;
 
 interface TextCase { id: string; text_id: string; task: string; prompt_name: 'query' | 'passage'; n_tokens: number; multi_stored: boolean }
-interface ImageCase { id: string; file: string; max_pixels: number | null; resized_wh: [number, number]; decoded_size_wh: [number, number]; tasks: string[]; resized_png: boolean }
+interface ImageCase { id: string; file: string; max_pixels: number | null; tasks: string[] }
 
 const json = <T>(name: string): T => JSON.parse(readFileSync(join(GOLDEN, name), 'utf8')) as T;
 
@@ -45,20 +45,14 @@ export function textCasesByTask(): Map<Task, TextCase[]> {
 
 export interface ImageGroup { task: Task; reference_task: string; max_pixels: number | undefined; cases: Array<{ id: string; input: LabInput }> }
 
-/**
- * The picture cases, one group per task and pixel limit.
- *
- * A JPEG's pixels depend on the decoder by one or two steps, so those cases read the fixture's PNG of the decoded and
- * resized picture (a size that needs no resampling); the JPEG decoder has its own tests beside the golden hashes.
- */
+/** The picture cases, one group per task and pixel limit. */
 export function imageGroups(): ImageGroup[] {
   const groups = new Map<string, ImageGroup>();
   for (const each of json<ImageCase[]>('image.json')) {
-    const file = /\.jpe?g$/.test(each.file) ? `resized/${each.id}.png` : each.file;
     for (const reference_task of each.tasks) {
       const key = `${reference_task} ${each.max_pixels}`;
       const group = groups.get(key) ?? { task: taskOf(reference_task, 'passage'), reference_task, max_pixels: each.max_pixels ?? undefined, cases: [] };
-      group.cases.push({ id: each.id, input: { image: `/fixtures/tiny/golden/${file}` } });
+      group.cases.push({ id: each.id, input: { image: `/fixtures/tiny/golden/${each.file}` } });
       groups.set(key, group);
     }
   }
