@@ -5,11 +5,17 @@
 //! [`Device::watched`], which listens with error scopes and turns each of these into an error,
 //! and a device that failed once refuses all further work.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
-use burn::tensor::{
-    Device as BurnDevice,
-    wgpu::{WgpuSetup, wgpu},
+use burn::{
+    backend::DispatchDevice,
+    tensor::{
+        Device as BurnDevice,
+        wgpu::{WgpuSetup, wgpu},
+    },
 };
 
 use crate::{Code, Error, Result};
@@ -46,6 +52,9 @@ pub struct Failure {
     pub code: Code,
     pub message: String,
 }
+
+/// Tells, once the device has answered, whether it accepted what was sent to it.
+pub type Accepted = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 /// A device with its state; clones share both.
 #[derive(Clone)]
@@ -181,22 +190,36 @@ impl Device {
     pub async fn watched<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.check()?;
         let Some(setup) = &self.setup else { return work.await };
-        // Error scopes belong to the thread that issues commands. In a browser that is this one;
-        // natively it is CubeCL's, whose errors reach the handler instead.
-        let scopes = cfg!(target_family = "wasm").then(|| {
-            [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal]
-                .map(|filter| setup.device.push_error_scope(filter))
-        });
+        let scopes = Scopes::open(setup);
         let result = work.await;
-        if let Some([validation, out_of_memory, internal]) = scopes {
-            // Scopes are a stack: the last pushed is the first popped.
-            let popped = [internal.pop().await, out_of_memory.pop().await, validation.pop().await];
-            for error in popped.into_iter().flatten() {
-                self.fail(failure_of(&error));
-            }
+        for failure in scopes.close().await {
+            self.fail(failure);
         }
         self.check()?;
         result
+    }
+
+    /// Runs work that only issues commands; the future tells whether the device accepted them.
+    pub fn watched_commands<T>(
+        &self,
+        work: impl FnOnce() -> Result<T>,
+    ) -> (Result<T>, Accepted) {
+        let scopes = self.setup.as_ref().map(|setup| Scopes::open(setup));
+        let result = match self.check() {
+            Ok(()) => work(),
+            Err(error) => Err(error),
+        };
+        let closing = scopes.map(Scopes::close);
+        let device = self.clone();
+        let accepted = Box::pin(async move {
+            if let Some(closing) = closing {
+                for failure in closing.await {
+                    device.fail(failure);
+                }
+            }
+            device.check()
+        });
+        (result, accepted)
     }
 
     /// What a failed read or a failed launch means.
@@ -225,9 +248,53 @@ impl Device {
         }
     }
 
+    /// Whether [`destroy`](Self::destroy) was the reason why this device works no more.
+    pub fn is_disposed(&self) -> bool {
+        self.check().is_err_and(|error| error.code() == Code::Disposed)
+    }
+
+    /// Bytes of the buffers that tensors use now; zero on the CPU, whose memory is the program's.
+    pub fn bytes_in_use(&self) -> u64 {
+        match self.burn.as_dispatch() {
+            DispatchDevice::Cube(cube) => {
+                cube.client().memory_report(cubecl::MemoryScope::Device).usage().bytes_in_use
+            }
+            _ => 0,
+        }
+    }
+
     /// Returns memory that no tensor uses to the platform.
     pub fn release_unused(&self) {
         self.burn.memory_cleanup();
+    }
+}
+
+/// Error scopes around commands. They belong to the thread that issues commands: in a browser that
+/// is this one; natively it is CubeCL's, whose errors reach the device's handler instead.
+struct Scopes(Option<[wgpu::ErrorScopeGuard; 3]>);
+
+impl Scopes {
+    fn open(setup: &WgpuSetup) -> Self {
+        let filters =
+            [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal];
+        let in_browser = cfg!(target_family = "wasm");
+        Self(in_browser.then(|| filters.map(|filter| setup.device.push_error_scope(filter))))
+    }
+
+    /// Ends the scopes now; the future tells what they caught, the cause before its consequences.
+    fn close(self) -> impl Future<Output = Vec<Failure>> {
+        // Scopes are a stack: the last pushed is the first popped.
+        let popped = self.0.map(|[validation, out_of_memory, internal]| {
+            let internal = internal.pop();
+            let out_of_memory = out_of_memory.pop();
+            (out_of_memory, internal, validation.pop())
+        });
+        async move {
+            let Some((out_of_memory, internal, validation)) = popped else { return Vec::new() };
+            // A buffer that could not be allocated makes every command that uses it invalid.
+            let caught = [out_of_memory.await, internal.await, validation.await];
+            caught.iter().flatten().map(failure_of).collect()
+        }
     }
 }
 

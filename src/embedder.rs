@@ -218,8 +218,10 @@ impl Embedder {
         let mut results = Vec::with_capacity(inputs.len());
         for input in inputs {
             observer.before_layer().await?;
+            observer.began();
             results.push(match self.prepare(input, options) {
                 Ok(prepared) => {
+                    observer.prepared();
                     match self.encode_one(&prepared, options, adapter, observer).await {
                         Err(error) if error.is_of_one_input() => Err(error),
                         other => Ok(other?),
@@ -329,6 +331,7 @@ impl Embedder {
         let mut tokens = self.tokenizer.encode(document.text())?;
         let spans = document.token_spans(&tokens, max_length)?;
         tokens.truncate(max_length)?;
+        observer.prepared();
         let hidden_states = self.hidden_states_of_text(&tokens.ids, adapter, observer).await?;
         let means = spans
             .iter()

@@ -11,6 +11,12 @@ pub struct Stopped;
 /// One seam serves cancelling (a worker reads its messages between layers), progress, and the
 /// layer-by-layer parity tests.
 pub trait Observer {
+    /// Called when the work on an input begins.
+    fn began(&mut self) {}
+
+    /// Called when an input has become ids and patches, before its first tensor.
+    fn prepared(&mut self) {}
+
     /// Called before each layer. May let other work of the thread run; `Err` ends the pass.
     fn before_layer(&mut self) -> impl Future<Output = Result<(), Stopped>> {
         std::future::ready(Ok(()))

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::Error;
 
 /// A task the model has an adapter for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Task {
     /// Queries and the passages or pictures that answer them.
     Retrieval,

@@ -24,6 +24,10 @@ pub enum Error {
     RepeatedAdapter { file: String, task: Task },
     #[error("the files hold no {role} part, which every model needs")]
     MissingPart { role: &'static str },
+    #[error("`{file}`: tensor `{tensor}` needs {needed} bytes in one binding, the device offers {found}")]
+    TooLargeForDevice { file: String, tensor: String, needed: u64, found: u64 },
+    #[error("`{file}`: tensor `{tensor}` needs {needed} bytes, which the memory does not hold")]
+    OutOfMemory { file: String, tensor: String, needed: u64 },
     #[error("a file was begun before `{file}` ended, or bytes came outside a file")]
     OutOfTurn { file: String },
 }
@@ -34,6 +38,8 @@ impl Error {
         match self {
             Error::Unsupported { .. } => Code::ModelUnsupported,
             Error::OutOfTurn { .. } => Code::Internal,
+            Error::TooLargeForDevice { .. } => Code::LimitsInsufficient,
+            Error::OutOfMemory { .. } => Code::OutOfMemory,
             _ => Code::ModelInvalid,
         }
     }

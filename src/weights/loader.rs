@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::tensor::Device;
-
 use crate::{
-    Result,
+    Device, Result,
     gguf::{self, Header, Metadata, TensorInfo},
     model::{Decoder, Projector, TextConfig, VisionTower},
     text::{Task, Tokenizer},
@@ -48,7 +46,6 @@ pub struct Loaded {
 
 /// Collects files until they are a model.
 pub struct Loader {
-    device: Device,
     current: Option<(Role, String, Stream)>,
     parts: Parts,
 }
@@ -82,7 +79,7 @@ struct Text {
 
 impl Loader {
     /// A loader onto `device`.
-    pub fn new(device: Device) -> Self {
+    pub fn new(device: &Device) -> Self {
         let parts = Parts {
             device: device.clone(),
             role: Role::Text,
@@ -95,7 +92,7 @@ impl Loader {
             projector: None,
             adapters: BTreeMap::new(),
         };
-        Self { device, current: None, parts }
+        Self { current: None, parts }
     }
 
     /// The next bytes belong to this file.
@@ -142,7 +139,7 @@ impl Loader {
         if let Some((_, file, _)) = self.current {
             return Err(Error::OutOfTurn { file }.into());
         }
-        self.parts.finish(&self.device)
+        self.parts.finish()
     }
 }
 
@@ -172,7 +169,7 @@ impl Parts {
         Ok(())
     }
 
-    fn finish(self, device: &Device) -> Result<Loaded> {
+    fn finish(self) -> Result<Loaded> {
         let Text { file, config, tokenizer, name, merged_task, mut tensors, headers } =
             self.text.ok_or(Error::MissingPart { role: "text" })?;
         gguf::split::check_parts(&headers.iter().collect::<Vec<_>>())?;
@@ -204,7 +201,7 @@ impl Parts {
             }
             .into());
         }
-        device.memory_cleanup();
+        self.device.release_unused();
         Ok(Loaded { decoder, vision: self.vision, projector, tokenizer, tasks, merged, name })
     }
 
@@ -301,8 +298,7 @@ impl Sink for Parts {
     fn begin(&mut self, info: &TensorInfo) -> Result<bool> {
         let wanted = self.plan.as_ref().is_none_or(|plan| plan.contains_key(&info.name));
         if wanted {
-            let n_elements = info.shape.iter().product();
-            self.upload = Some(Upload::new(&self.device, n_elements));
+            self.upload = Some(Upload::new(&self.device, &self.file, info)?);
         } else {
             log::warn!("`{}`: tensor `{}` is not used", self.file, info.name);
         }

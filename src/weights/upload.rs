@@ -2,30 +2,49 @@
 
 use burn::{
     backend::{Bytes, DType, DispatchDevice, Shape},
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Device as BurnDevice, Tensor, TensorData},
 };
 use burn_wgpu::{CubeBackend, CubeTensor};
+
+use crate::{Device, Result, gguf::TensorInfo};
+
+use super::Error;
 
 /// A tensor under way to the device.
 pub enum Upload {
     /// A buffer on the GPU, filled from its start.
     Gpu { client: cubecl::client::Client, device: cubecl::Device, handle: cubecl::server::Handle, n_bytes: usize, position: usize },
     /// The CPU device computes from host memory.
-    Host { values: Vec<f32>, device: Device },
+    Host { values: Vec<f32>, device: BurnDevice },
 }
 
 impl Upload {
-    /// Reserves room for `n_elements` of f32.
-    pub fn new(device: &Device, n_elements: usize) -> Self {
-        match device.as_dispatch() {
+    /// Reserves room for the values of a tensor, unless the device cannot hold them.
+    ///
+    /// - `file`: what errors call the origin of the tensor
+    pub fn new(device: &Device, file: &str, info: &TensorInfo) -> Result<Self> {
+        let n_elements = info.n_elements();
+        let found = device.info().max_binding_bytes.min(device.info().max_buffer_bytes);
+        let n_bytes = n_elements as u64 * size_of::<f32>() as u64;
+        let (file, tensor) = (file.to_string(), info.name.clone());
+        if n_bytes > found {
+            return Err(Error::TooLargeForDevice { file, tensor, needed: n_bytes, found }.into());
+        }
+        match device.burn().as_dispatch() {
             DispatchDevice::Cube(cube) => {
                 let client = cube.client();
                 let n_bytes = n_elements * size_of::<f32>();
                 // Exactly this size, outside the pools that grow: weights live as long as the model.
                 let handle = client.memory_persistent_allocation((), |_| client.empty(n_bytes));
-                Self::Gpu { client, device: cube.clone(), handle, n_bytes, position: 0 }
+                Ok(Self::Gpu { client, device: cube.clone(), handle, n_bytes, position: 0 })
             }
-            _ => Self::Host { values: Vec::with_capacity(n_elements), device: device.clone() },
+            _ => {
+                let mut values = Vec::new();
+                if values.try_reserve_exact(n_elements).is_err() {
+                    return Err(Error::OutOfMemory { file, tensor, needed: n_bytes }.into());
+                }
+                Ok(Self::Host { values, device: device.burn().clone() })
+            }
         }
     }
 

@@ -20,6 +20,11 @@ async function worksAfterwards(lab: Lab): Promise<void> {
   agreement.settle(1);
 }
 
+/** One good call first, except where buffers are refused: those that it leaves behind would serve the next one. */
+async function warmUp(lab: Lab, command: string): Promise<void> {
+  if (command !== 'allocation') must(await lab.tryEncode('broken', [TEXTS['short']!], { task }));
+}
+
 function expectTyped(error: LabError, codes: readonly string[]): void {
   expect(error.name).toBe('EmbedderError');
   expect(codes, error.message).toContain(error.code);
@@ -36,7 +41,7 @@ test.describe('on a device that breaks', () => {
     test(`${what} while encoding ends that call, the waiting ones and all later ones in a typed error`, async ({ page, site }) => {
       const lab = await Lab.open(page, site);
       await lab.load('broken', { model: TINY, device: 'webgpu', worker: WORKER });
-      must(await lab.tryEncode('broken', [TEXTS['short']!], { task }));
+      await warmUp(lab, command);
       const calls = [lab.tryEncode('broken', LONG, { task }), lab.tryEncode('broken', [TEXTS['short']!], { task })];
       await lab.sabotage(command);
       for (const outcome of await Promise.all(calls)) expectTyped(failed(outcome), codes);
@@ -48,9 +53,8 @@ test.describe('on a device that breaks', () => {
     test(`${what} between calls ends the next call in a typed error`, async ({ page, site }) => {
       const lab = await Lab.open(page, site);
       await lab.load('broken', { model: TINY, device: 'webgpu', worker: WORKER });
-      must(await lab.tryEncode('broken', [TEXTS['short']!], { task }));
+      await warmUp(lab, command);
       await lab.sabotage(command);
-      // Another length than before: buffers that the first call left behind do not fit.
       expectTyped(failed(await lab.tryEncode('broken', [TEXTS['long']!], { task })), codes);
       await worksAfterwards(lab);
     });

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use jina_embeddings_web::{
@@ -49,14 +50,19 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// The processor, and the graphics adapter of the machine: lavapipe where there is no other. A
 /// machine without one fails the tests rather than skipping them.
-pub fn devices() -> Vec<(&'static str, Device)> {
-    let gpu = wait(Device::gpu()).expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)");
-    vec![("cpu", Device::cpu()), ("gpu", gpu)]
+///
+/// The tests of a binary share one graphics device, and with it the shaders it compiled.
+pub fn devices() -> [(&'static str, Device); 2] {
+    static GPU: OnceLock<Device> = OnceLock::new();
+    let gpu = GPU.get_or_init(|| {
+        wait(Device::gpu()).expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)")
+    });
+    [("cpu", Device::cpu()), ("gpu", gpu.clone())]
 }
 
 /// A model from files, fed in uneven chunks.
 pub fn load(device: &Device, files: &[(Role, PathBuf)]) -> Embedder {
-    let mut loader = Loader::new(device.burn().clone());
+    let mut loader = Loader::new(device);
     for (role, path) in files {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let name = path.file_name().and_then(|name| name.to_str()).expect("a file name");

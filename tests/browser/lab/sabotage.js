@@ -5,7 +5,7 @@
 //   shader         every shader compiled from now on has an error
 //   pipeline       every compute pipeline asks for an entry point that its shader does not have
 //   allocation     every buffer made from now on is refused for want of memory
-//   panic          making a buffer throws, which wgpu unwraps: a Rust panic
+//   panic          making, writing and copying a buffer throw, which wgpu unwraps: a Rust panic
 //   exception      submitting throws through the wasm frames
 //   lost           the device is destroyed
 //
@@ -47,7 +47,6 @@ wrap(globalThis.GPUDevice?.prototype, 'popErrorScope', async function (pop) {
   return scope?.refused ? new GPUOutOfMemoryError('Sabotage: out of device memory') : found;
 });
 wrap(globalThis.GPUDevice?.prototype, 'createBuffer', function (create, descriptor) {
-  if (armed.has('panic')) throw new TypeError('Sabotage: createBuffer throws');
   if (!armed.has('allocation')) return create(descriptor);
   const scope = scopes.get(this)?.findLast(({ filter }) => filter === 'out-of-memory');
   if (scope) scope.refused = true;
@@ -57,6 +56,12 @@ wrap(globalThis.GPUDevice?.prototype, 'createBuffer', function (create, descript
   void GPUDevice.prototype.popErrorScope.call(this);
   return invalid;
 });
+for (const [type, name] of [['GPUDevice', 'createBuffer'], ['GPUQueue', 'writeBuffer'], ['GPUCommandEncoder', 'copyBufferToBuffer']]) {
+  wrap(globalThis[type]?.prototype, name, (work, ...values) => {
+    if (armed.has('panic')) throw new TypeError(`Sabotage: ${name} throws`);
+    return work(...values);
+  });
+}
 wrap(globalThis.GPUQueue?.prototype, 'submit', function (submit, ...values) {
   if (armed.has('exception')) throw new TypeError('Sabotage: submit throws');
   return submit(...values);

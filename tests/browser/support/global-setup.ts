@@ -24,7 +24,7 @@ function jinaEmbed(): string {
   const given = process.env['JINA_EMBED'];
   if (given) return given;
   const target = process.env['CARGO_TARGET_DIR'] ?? join(REPOSITORY, 'target');
-  const built = ['release', 'debug', 'dev-fast'].map((profile) => join(target, profile, 'jina-embed')).filter((path) => existsSync(path));
+  const built = ['release', 'debug'].map((profile) => join(target, profile, 'jina-embed')).filter((path) => existsSync(path));
   const newest = built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
   if (!newest) throw new Error(`no jina-embed in ${target}; build it with: cargo build --no-default-features --features cli --bin jina-embed`);
   return newest;

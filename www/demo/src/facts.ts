@@ -34,7 +34,7 @@ export function showFacts(state: LoadState, measured: Measured): void {
   const { memory } = measured;
   if (memory) {
     if (info.device === 'webgpu') facts.push(['GPU memory', bytes(memory.gpu)]);
-    facts.push(['WebAssembly memory', bytes(memory.wasm)]);
+    facts.push(['Wasm memory', bytes(memory.wasm)]);
   }
   el('facts').replaceChildren(...facts.flatMap(([name, value, more]) => {
     const term = document.createElement('dt'), detail = document.createElement('dd');

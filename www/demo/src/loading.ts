@@ -37,9 +37,11 @@ export class LoadingPanel {
     el('load-code').hidden = state.at !== 'failed';
     switch (state.at) {
       case 'asking': {
-        const { name, licence, n_bytes } = state.preview;
+        const { name, licence, n_bytes, device } = state.preview;
         setText('load-title', `${name} is ${bytes(n_bytes ?? 0)} to download`);
-        setText('load-detail', licence ? `Licence of the weights: ${licence}.` : 'It states no licence; ask whoever made it.');
+        const terms = licence ? `Licence of the weights: ${licence}.` : 'It states no licence; ask whoever made it.';
+        const slow = device === 'wasm' ? ' Without WebGPU it would run on the CPU, where a model of this size is very slow or does not fit.' : '';
+        setText('load-detail', terms + slow);
         setText(this.#start, 'Load the model');
         break;
       }

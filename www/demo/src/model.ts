@@ -1,7 +1,7 @@
 // Loading the model: what it weighs is asked first, a heavy one waits for the visitor's word, and every step can be
 // cancelled and tried again.
 import { availability, createEmbedder } from 'jina-embeddings-web';
-import type { Embedder, EmbedderInfo, ProgressEvent } from 'jina-embeddings-web';
+import type { DeviceKind, Embedder, EmbedderInfo, ProgressEvent } from 'jina-embeddings-web';
 import { isAbort } from './errors';
 
 export type DeviceChoice = 'auto' | 'webgpu' | 'wasm';
@@ -9,7 +9,7 @@ export type Stage = 'prepare' | 'download' | 'upload' | 'compile';
 export const STAGES: readonly Stage[] = ['prepare', 'download', 'upload', 'compile'];
 
 /** What can be known of a model before its weights are there. */
-export interface Preview { name: string; licence: string | undefined; n_bytes: number | undefined }
+export interface Preview { name: string; licence: string | undefined; n_bytes: number | undefined; device: DeviceKind | null }
 
 export interface Progress { stage: Stage; percent: number; loaded: number; total: number | undefined; file: string | undefined }
 
@@ -98,7 +98,12 @@ export class Model extends EventTarget {
       availability({ model: this.url, device: this.#device, signal }),
       modelCard(this.url, signal),
     ]);
-    return { name: card.name ?? lastSegment(this.url), licence: card.licence, n_bytes: possible.download?.nBytes ?? undefined };
+    return {
+      name: card.name ?? lastSegment(this.url),
+      licence: card.licence,
+      n_bytes: possible.download?.nBytes ?? undefined,
+      device: possible.device,
+    };
   }
 
   #set(state: LoadState): void {
