@@ -43,6 +43,7 @@ await build({
   mainFields: ['module', 'main'],
   nodePaths: [join(here, 'node_modules')],
   plugins: [besideTheOutput],
+  minify: true,
   sourcemap: true,
   sourcesContent: true,
   legalComments: 'inline',

@@ -23,9 +23,9 @@ export type DeviceKind = 'webgpu' | 'wasm';
  * - `Blob`, `ArrayBuffer`, `Uint8Array`: the bytes of a PNG, JPEG, WebP, GIF (first frame) or BMP file.
  * - `URL` or `string`: an address, a `data:` URL, or the base64 text of such a file. A string counts as
  *   base64 when it begins as those files begin and holds nothing but base64 characters.
- * - `ImageData`, `ImageBitmap`, a canvas, an `<img>`: pixels. Translucent pixels of the last three pass
- *   through the browser's premultiplied alpha, which rounds their colours; give the file's bytes where
- *   the exact result matters.
+ * - `ImageData`, `ImageBitmap`, a canvas, a loaded `<img>`: pixels, as the browser shows them. It turns an
+ *   `<img>` as its EXIF data say, and translucent pixels of the last three pass through premultiplied
+ *   alpha, which rounds their colours; give the file's bytes where the exact result matters.
  *
  * None of them is consumed, closed or detached.
  */
