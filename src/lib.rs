@@ -10,6 +10,8 @@
 //!                                                    └─► model ──► pooling ──► vectors ──► web
 //! ```
 
+#[cfg(feature = "cli")]
+pub mod convert;
 pub mod error;
 pub mod gguf;
 pub mod image;
