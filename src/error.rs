@@ -91,6 +91,10 @@ pub enum Error {
     #[cfg(feature = "gpu")]
     #[error(transparent)]
     Weights(#[from] weights::Error),
+    /// A model could not be converted, or its `model.json` read.
+    #[cfg(feature = "cli")]
+    #[error(transparent)]
+    Convert(#[from] crate::convert::Error),
     /// The device failed; the code says how.
     #[error("{message}")]
     Device { code: Code, message: String },
@@ -133,6 +137,8 @@ impl Error {
             Error::Image(error) => error.code(),
             #[cfg(feature = "gpu")]
             Error::Weights(error) => error.code(),
+            #[cfg(feature = "cli")]
+            Error::Convert(error) => error.code(),
             Error::Device { code, .. } => *code,
             Error::Input { source, .. } => source.code(),
             Error::Option { .. } => Code::InputInvalid,

@@ -10,6 +10,8 @@
 //!                                                    └─► model ──► pooling ──► vectors ──► web
 //! ```
 
+#[cfg(feature = "cli")]
+pub mod convert;
 #[cfg(feature = "gpu")]
 pub mod device;
 #[cfg(feature = "gpu")]
@@ -19,6 +21,8 @@ pub mod gguf;
 pub mod image;
 #[cfg(feature = "gpu")]
 pub mod model;
+#[cfg(all(feature = "gpu", feature = "cli"))]
+pub mod model_files;
 #[cfg(feature = "gpu")]
 mod pooling;
 pub mod text;

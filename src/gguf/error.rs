@@ -192,6 +192,9 @@ pub enum Error {
     /// Tensor data was given to the writer in another amount or order than announced.
     #[error("the writer needs {needed}, but was given {found}")]
     WriteOrder { needed: String, found: String },
+    /// The file could not be read.
+    #[error("could not read: {source}")]
+    Read { source: std::io::Error },
     /// The destination refused bytes.
     #[error("could not write: {source}")]
     Write {
@@ -209,7 +212,7 @@ impl Error {
             | Error::NestedArray { .. }
             | Error::UnsupportedTensorType { .. }
             | Error::CannotQuantize { .. } => Code::ModelUnsupported,
-            Error::Write { .. } => Code::Io,
+            Error::Read { .. } | Error::Write { .. } => Code::Io,
             Error::BlockBytes { .. } | Error::NotBlocks { .. } | Error::WriteOrder { .. } => {
                 Code::Internal
             }

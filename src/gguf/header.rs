@@ -7,6 +7,7 @@
 //! 3. Check that they are aligned, inside the file, and apart from one another.
 
 use std::collections::HashSet;
+use std::io::Read;
 
 use super::cursor::{Cursor, Stop};
 use super::error::Error;
@@ -17,6 +18,9 @@ use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 
 /// The longest header that is accepted. The full Qwen2.5 vocabulary with its merges makes about 8 MB.
 pub const MAX_HEADER_BYTES: u64 = 64 << 20;
+
+/// How much of a file is read before the first attempt to parse it.
+const FIRST_READ_BYTES: u64 = 64 << 10;
 
 /// The longest key or tensor name that is accepted; the format's own limit for keys.
 const MAX_NAME_BYTES: u64 = 65_535;
@@ -70,6 +74,33 @@ impl Header {
             Ok(header) => Ok(Parsed::Complete(header)),
             Err(Stop::NeedMore(at_least_bytes)) => Ok(Parsed::NeedMore { at_least_bytes }),
             Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Reads no more of a file than its header takes (rounded up), and parses that.
+    ///
+    /// - `file_bytes`: the length of the whole file
+    ///
+    /// Fails as [`parse`](Header::parse) does, or if the file cannot be read.
+    pub fn read(file: &mut impl Read, file_bytes: u64) -> Result<Header, Error> {
+        let mut prefix = Vec::new();
+        let mut wanted = FIRST_READ_BYTES;
+        loop {
+            let missing = wanted.min(file_bytes).saturating_sub(prefix.len() as u64);
+            let found = file.take(missing).read_to_end(&mut prefix);
+            let found = found.map_err(|source| Error::Read { source })? as u64;
+            if found < missing {
+                return Err(Error::Truncated {
+                    what: "the header".to_owned(),
+                    needed_bytes: prefix.len() as u64 + missing - found,
+                    file_bytes: prefix.len() as u64,
+                });
+            }
+            match Header::parse(&prefix, Some(file_bytes))? {
+                Parsed::Complete(header) => return Ok(header),
+                // Bounded by the cap on headers and by the file's length.
+                Parsed::NeedMore { at_least_bytes } => wanted = at_least_bytes.max(wanted * 2),
+            }
         }
     }
 

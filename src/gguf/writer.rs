@@ -204,6 +204,11 @@ impl<W: Write> TensorStream<W> {
         Ok(())
     }
 
+    /// The destination, to look at.
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+
     /// Ends the file, flushes and hands the destination back.
     ///
     /// Fails if data is missing or if the destination fails.
