@@ -1,0 +1,35 @@
+// Runs the tests of tests/package on Node's test runner: each file is bundled with the library's sources,
+// as `dist` is, and no wasm module is needed. Arguments are parts of file names to run alone.
+
+import { spawnSync } from 'node:child_process';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const here = import.meta.dirname;
+const tests = join(here, '../tests/package');
+const out = join(here, 'node_modules/.cache/package-tests');
+const wanted = process.argv.slice(2);
+const files = readdirSync(tests).filter((file) => file.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => file.includes(part))));
+if (files.length === 0) {
+  console.error(`test: no test file matches ${wanted.join(' ')}`);
+  process.exit(1);
+}
+
+rmSync(out, { recursive: true, force: true });
+await build({
+  absWorkingDir: here,
+  entryPoints: files.map((file) => join(tests, file)),
+  outdir: out,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  nodePaths: [join(here, 'node_modules')],
+  alias: { '#engine': join(here, '../www/lib/engine/index.ts'), '#wasm': join(tests, 'support/fake-module.ts') },
+  sourcemap: 'inline',
+  logLevel: 'warning',
+});
+const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-force-exit', '--test-timeout=30000', ...files.map((file) => join(out, file.replace(/\.ts$/, '.mjs')))], { stdio: 'inherit' });
+process.exitCode = status ?? 1;

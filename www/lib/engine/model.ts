@@ -1,0 +1,241 @@
+// A loaded model: how it comes to be, and what it answers.
+//
+//   module ─► device ─► files streamed in order ─► finish ─► Model
+//
+// Anything that fails or is cancelled on the way frees what was made before it.
+
+import { abortError, EmbedderError, isEmbedderError, isErrorCode, type InputError } from '../errors.js';
+import type { OpenUrl } from '../fetch-body.js';
+import type { ModelPlan, PlannedFile } from '../model-files.js';
+import { planModel, sizesOf } from '../plan-model.js';
+import type { EmbedderInfo, MemoryUse, ProgressEvent } from '../types.js';
+import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmInput, WasmModelLoader } from '../wasm-face.js';
+import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
+import { chooseDevice } from './device.js';
+import type { Guard } from './guard.js';
+import type { LoadFace } from './load-face.js';
+import { prepareInputs, type Prepared } from './pictures.js';
+import { LoadProgress } from './progress.js';
+import { streamFile } from './stream-file.js';
+
+/** Bytes handed to the GPU before waiting for it: it must not fall behind a fast source by more. */
+const UPLOAD_WINDOW_BYTES = 32 << 20;
+
+export interface LoadHooks {
+  readonly guard: Guard;
+  readonly open: OpenUrl;
+  readonly loadFace: LoadFace;
+  readonly signal: AbortSignal;
+  onProgress(event: ProgressEvent): void;
+  /** Module and device stand; what follows takes as long as the download. */
+  onDeviceReady(): void;
+}
+
+export interface EncodeHooks {
+  readonly open: OpenUrl;
+  readonly signal: AbortSignal;
+  onProgress(done: number, total: number): void;
+}
+
+export class Model {
+  readonly info: EmbedderInfo;
+  readonly #guard: Guard;
+  readonly #device: WasmDevice;
+  readonly #embedder: WasmEmbedder;
+
+  private constructor(guard: Guard, device: WasmDevice, embedder: WasmEmbedder, info: EmbedderInfo) {
+    this.#guard = guard;
+    this.#device = device;
+    this.#embedder = embedder;
+    this.info = info;
+  }
+
+  static async load(request: OpenRequest, hooks: LoadHooks): Promise<Model> {
+    const { guard, signal } = hooks;
+    const face = await hooks.loadFace(request.wasm);
+    const { device, fallback } = await chooseDevice(face, request.device, guard);
+    try {
+      if (signal.aborted) throw abortError(signal);
+      hooks.onDeviceReady();
+      const plan = await planModel(request.model, request, hooks.open, signal);
+      const loader = guard.call(() => new face.ModelLoader(device));
+      let consumed = false;
+      try {
+        const nBytes = await streamFiles(plan.files, loader, device, hooks);
+        hooks.onProgress({ status: 'compile' });
+        consumed = true;
+        const embedder = await guard.wait(() => loader.finish());
+        if (signal.aborted) {
+          embedder.free();
+          throw abortError(signal);
+        }
+        const model = new Model(guard, device, embedder, describe(plan, nBytes, device, embedder, fallback, guard));
+        hooks.onProgress({ status: 'ready' });
+        return model;
+      } finally {
+        if (!consumed) quietly(() => loader.free());
+      }
+    } catch (error) {
+      quietly(() => device.destroy());
+      throw error;
+    }
+  }
+
+  async encode(request: EncodeRequest, hooks: EncodeHooks): Promise<Omit<EncodeReply, 'timings'> & { timings: Omit<EncodeReply['timings'], 'queueMs'> }> {
+    const { options, onInputError } = request;
+    const start = performance.now();
+    const prepared = await prepareInputs(request.inputs, hooks.open, hooks.signal);
+    const fetchMs = performance.now() - start;
+    const errors: InputError[] = [];
+    const good: { readonly index: number; readonly input: WasmInput }[] = [];
+    prepared.forEach((input: Prepared, index) => {
+      if ('invalid' in input) errors.push({ index, ...input.invalid });
+      else good.push({ index, input });
+    });
+    // Late chunking reads the texts as one document: without one of them the others would mean something else.
+    if (errors.length > 0 && options.lateChunking) throw inputsError(errors, prepared.length);
+    const output = good.length === 0 ? undefined : await this.#run(good, request, hooks);
+    const items: ({ values: Float32Array; rows: number } | null)[] = prepared.map(() => null);
+    let tokens = 0;
+    let images = 0;
+    output?.items.forEach((item, i) => {
+      const { index, input } = good[i] as (typeof good)[number];
+      if ('error' in item) {
+        const { code, message } = item.error;
+        errors.push({ index, code: isErrorCode(code) ? code : 'INPUT_INVALID', message });
+        return;
+      }
+      items[index] = { values: ownBuffer(item.values), rows: item.rows };
+      tokens += item.tokens;
+      if (!('text' in input)) images += 1;
+    });
+    errors.sort((a, b) => a.index - b.index);
+    if (errors.length > 0 && (onInputError === 'throw' || options.lateChunking)) throw inputsError(errors, prepared.length);
+    return {
+      dimensions: output?.dimensions ?? 0,
+      items,
+      errors,
+      tokens,
+      images,
+      timings: {
+        fetchMs,
+        preprocessMs: output?.timings.preprocess_ms ?? 0,
+        computeMs: output?.timings.compute_ms ?? 0,
+        totalMs: performance.now() - start,
+      },
+    };
+  }
+
+  async #run(good: readonly { readonly index: number; readonly input: WasmInput }[], request: EncodeRequest, hooks: EncodeHooks): Promise<WasmEncodeOutput> {
+    const { signal } = hooks;
+    try {
+      const output = await this.#guard.wait(() =>
+        this.#embedder.encode(
+          good.map(({ input }) => input),
+          request.options,
+          (done, total) => hooks.onProgress(done, total),
+          () => signal.aborted,
+        ),
+      );
+      if (output.items.length !== good.length) {
+        throw new EmbedderError('INTERNAL', `needed ${good.length} results, found ${output.items.length}`);
+      }
+      if (signal.aborted) throw abortError(signal);
+      return output;
+    } catch (error) {
+      if (signal.aborted && this.#guard.failure === undefined) throw abortError(signal);
+      throw isEmbedderError(error) ? withCallersIndices(error, good.map(({ index }) => index)) : error;
+    }
+  }
+
+  memory(): MemoryUse {
+    return this.#guard.call(() => this.#device.bytes_in_use());
+  }
+
+  /** Frees the weights and the device. */
+  free(): void {
+    quietly(() => this.#embedder.free());
+    quietly(() => this.#device.destroy());
+  }
+}
+
+/**
+ * Frees something of the face. It may be called on a device that is lost or a module that has trapped,
+ * where freeing fails in turn and says nothing that is not known already.
+ */
+function quietly(free: () => void): void {
+  try {
+    free();
+  } catch {
+    // A trap reports itself through the device's events.
+  }
+}
+
+/** Returns the number of bytes read. */
+async function streamFiles(files: readonly PlannedFile[], loader: WasmModelLoader, device: WasmDevice, hooks: LoadHooks): Promise<number> {
+  const { guard, open, signal } = hooks;
+  const sizes = await sizesOf(files, open, signal);
+  const progress = new LoadProgress(files.map(({ name }, i) => ({ name, nBytes: sizes[i] })), hooks.onProgress);
+  const queue = guard.call(() => device.gpu_device())?.queue;
+  let total = 0;
+  let sinceDrain = 0;
+  for (const [i, file] of files.entries()) {
+    progress.initiate(i);
+    guard.call(() => loader.begin_file(file.role, file.task, file.name, file.nBytes));
+    await streamFile(
+      file,
+      open,
+      {
+        onOpen: (stated) => progress.download(i, stated),
+        onBytes: (loaded) => progress.advance(i, loaded),
+        sink: async (bytes) => {
+          guard.call(() => loader.push(bytes));
+          total += bytes.length;
+          sinceDrain += bytes.length;
+          if (queue !== undefined && sinceDrain >= UPLOAD_WINDOW_BYTES) {
+            sinceDrain = 0;
+            await guard.wait(() => queue.onSubmittedWorkDone());
+          }
+        },
+      },
+      signal,
+    );
+    guard.call(() => loader.end_file());
+    progress.done(i);
+  }
+  return total;
+}
+
+function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): EmbedderInfo {
+  const { space, ...config } = guard.call(() => embedder.config());
+  const { kind, ...adapter } = guard.call(() => device.info());
+  return {
+    device: kind,
+    ...(deviceFallback === undefined ? {} : { deviceFallback }),
+    adapter,
+    model: { name: plan.name, ...(plan.licence === undefined ? {} : { licence: plan.licence }), ...config, nBytes },
+    space: plan.space ?? space,
+    memory: guard.call(() => device.bytes_in_use()),
+  };
+}
+
+/** `INPUT_INVALID`, or the one reason of the model's that all bad inputs share (no vision part, numbers that are not finite). */
+function inputsError(inputs: readonly InputError[], nInputs: number): EmbedderError {
+  const [first] = inputs as [InputError, ...InputError[]];
+  const shared = first.code !== 'DOWNLOAD_FAILED' && first.code !== 'IO' && inputs.every(({ code }) => code === first.code);
+  const what = inputs.map(({ index, message }) => `input ${index}: ${message}`).slice(0, 3).join('; ');
+  const more = inputs.length > 3 ? `; and ${inputs.length - 3} more` : '';
+  return new EmbedderError(shared ? first.code : 'INPUT_INVALID', `${inputs.length} of ${nInputs} inputs cannot be embedded: ${what}${more}`, { data: { inputs } });
+}
+
+/** The face counts only the inputs it was given. */
+function withCallersIndices(error: EmbedderError, indices: readonly number[]): EmbedderError {
+  if (error.inputs.length === 0) return error;
+  const inputs = error.inputs.map((input) => ({ ...input, index: indices[input.index] ?? input.index }));
+  return new EmbedderError(error.code, error.message, { cause: error.cause, recoverable: error.recoverable, data: { ...error.data, inputs } });
+}
+
+/** Values in a buffer of their own, so that it can be transferred and nothing else goes with it. */
+function ownBuffer(values: Float32Array): Float32Array {
+  return values.byteLength === values.buffer.byteLength ? values : values.slice();
+}

@@ -1,0 +1,34 @@
+// jina-embeddings-web: jina-embeddings-v4 in a web page. Importing this does nothing; it may be imported
+// where there is no browser.
+
+export { createEmbedder } from './page/create-embedder.js';
+export { availability } from './page/availability.js';
+export { EmbedderError, isEmbedderError } from './errors.js';
+export type { EmbedderErrorOptions, ErrorCode, InputError } from './errors.js';
+export type {
+  AdapterInfo,
+  AdapterName,
+  Availability,
+  AvailabilityOptions,
+  CreateOptions,
+  DeviceKind,
+  Embedder,
+  EmbedderInfo,
+  EmbeddingOf,
+  EncodeOptions,
+  EncodeProgress,
+  EncodeResult,
+  EncodeTimings,
+  Fetch,
+  ImageSource,
+  Input,
+  MemoryUse,
+  ModelFile,
+  ModelFiles,
+  ModelInfo,
+  ModelSource,
+  MultiVector,
+  ProgressEvent,
+  SingleEncodeResult,
+  Task,
+} from './types.js';

@@ -1,0 +1,78 @@
+// What is possible here, before anything is downloaded but the model's description.
+
+import { abortError, EmbedderError, isEmbedderError, reasonOf, type ErrorCode } from '../errors.js';
+import { requireAdapter } from '../engine/device.js';
+import { openWith } from '../fetch-body.js';
+import { locateModel } from '../model-files.js';
+import { planModel, sizesOf } from '../plan-model.js';
+import type { AdapterInfo, Availability, AvailabilityOptions } from '../types.js';
+import { pageAddress } from './create-embedder.js';
+
+/**
+ * Tells where `createEmbedder` with the same options would compute, and what it would download. WebGPU is
+ * asked for an adapter in the page; a worker may, in rare browsers, have none where the page has one.
+ *
+ * Rejects only with an `AbortError`.
+ */
+export async function availability(options: AvailabilityOptions = {}): Promise<Availability> {
+  const { device = 'auto', signal = new AbortController().signal } = options;
+  if (signal.aborted) throw abortError(signal);
+  const webgpu = await probeWebGpu();
+  const wasm = probeWasm();
+  const onWebGpu = device !== 'wasm' && webgpu.available;
+  const onWasm = device !== 'webgpu' && wasm.available;
+  return {
+    // Both devices are driven by the same WebAssembly module.
+    device: !wasm.available ? null : onWebGpu ? 'webgpu' : onWasm ? 'wasm' : null,
+    webgpu,
+    wasm,
+    ...(await probeModel(options, signal)),
+  };
+}
+
+function reason(error: unknown, code: ErrorCode): { code: ErrorCode; message: string } {
+  return { code: isEmbedderError(error) ? error.code : code, message: reasonOf(error) };
+}
+
+async function probeWebGpu(): Promise<Availability['webgpu']> {
+  try {
+    return { available: true, adapter: describe(await requireAdapter()) };
+  } catch (error) {
+    return { available: false, reason: reason(error, 'WEBGPU_UNAVAILABLE') };
+  }
+}
+
+function describe(adapter: GPUAdapter): AdapterInfo {
+  const { vendor, architecture, description, device } = adapter.info;
+  return {
+    name: description || device || architecture || vendor,
+    vendor,
+    architecture,
+    description,
+    isFallbackAdapter: adapter.info.isFallbackAdapter ?? false,
+    shaderF16: adapter.features.has('shader-f16'),
+    maxBufferBytes: adapter.limits.maxBufferSize,
+    maxBindingBytes: adapter.limits.maxStorageBufferBindingSize,
+  };
+}
+
+function probeWasm(): Availability['wasm'] {
+  if (typeof WebAssembly === 'object') return { available: true };
+  return { available: false, reason: { code: 'WASM_INIT', message: 'There is no WebAssembly here' } };
+}
+
+async function probeModel(options: AvailabilityOptions, signal: AbortSignal): Promise<Pick<Availability, 'download' | 'modelError'>> {
+  if (options.model === undefined) return {};
+  try {
+    const open = openWith(options.fetch ?? ((url, init) => fetch(url, init)));
+    const wanted = { images: options.parts?.images !== false, multivector: options.parts?.multivector !== false };
+    const plan = await planModel(locateModel(options.model, pageAddress()), wanted, open, signal);
+    const remote = plan.files.filter(({ source }) => 'url' in source);
+    const sizes = await sizesOf(remote, open, signal);
+    const nBytes = sizes.reduce<number | null>((sum, size) => (sum === null || size === undefined ? null : sum + size), 0);
+    return { download: { nFiles: remote.length, nBytes } };
+  } catch (error) {
+    if (signal.aborted) throw abortError(signal);
+    return { modelError: isEmbedderError(error) ? error : new EmbedderError('INTERNAL', reasonOf(error), { cause: error }) };
+  }
+}

@@ -1,0 +1,280 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
+// The public types of the package. No code, and nothing that needs more than the standard libraries,
+// so that a project without WebGPU types compiles against it.
+
+import type { EmbedderError, ErrorCode, InputError } from './errors.js';
+
+/**
+ * What the vectors are for. The part before the dot is the adapter, the part after it the side of the
+ * pair: queries and passages of one adapter share a space and are compared with each other.
+ */
+export type Task = 'retrieval.query' | 'retrieval.passage' | 'text-matching' | 'code.query' | 'code.passage';
+
+/** The three adapters of the model. */
+export type AdapterName = 'retrieval' | 'text-matching' | 'code';
+
+/** Where the model computes. */
+export type DeviceKind = 'webgpu' | 'wasm';
+
+/**
+ * A picture in any of the forms a page has it in.
+ *
+ * - `Blob`, `ArrayBuffer`, `Uint8Array`: the bytes of a PNG, JPEG, WebP, GIF (first frame) or BMP file.
+ * - `URL` or `string`: an address, a `data:` URL, or the base64 text of such a file. A string counts as
+ *   base64 when it begins as those files begin and holds nothing but base64 characters.
+ * - `ImageData`, `ImageBitmap`, a canvas, a loaded `<img>`: pixels, as the browser shows them. It turns an
+ *   `<img>` as its EXIF data say, and translucent pixels of the last three pass through premultiplied
+ *   alpha, which rounds their colours; give the file's bytes where the exact result matters.
+ *
+ * None of them is consumed, closed or detached.
+ */
+export type ImageSource =
+  | string
+  | URL
+  | Blob
+  | ArrayBuffer
+  | Uint8Array
+  | ImageData
+  | ImageBitmap
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | HTMLImageElement;
+
+/** One thing to embed. A bare string is always text, even where it looks like an address. */
+export type Input = string | { readonly text: string } | { readonly image: ImageSource };
+
+export interface EncodeOptions {
+  readonly task: Task;
+  /** Keep the first so many values of each vector, normalised again. Default: all of them. */
+  readonly dimensions?: number | undefined;
+  /** One vector per token instead of one per input. Default: `false`. */
+  readonly returnMultivector?: boolean | undefined;
+  /**
+   * Read all texts as one document, and pool one vector per text. Default: `false`. Texts only; a bad
+   * input always rejects the call, since without it the others would read differently.
+   */
+  readonly lateChunking?: boolean | undefined;
+  /** Pictures above this many pixels are scaled down to it before anything else. */
+  readonly maxPixels?: number | undefined;
+  /** Texts are cut from the right at this many tokens, the task's prefix included. */
+  readonly maxLength?: number | undefined;
+  /** Cancels the call: it rejects with an `AbortError` at once, and leaves the queue. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told how many of the inputs are done. */
+  readonly onProgress?: ((progress: EncodeProgress) => void) | undefined;
+  /**
+   * `'throw'` (the default): one bad input rejects the call with `INPUT_INVALID`, whose `inputs` lists
+   * every bad one. `'null'`: its place in `embeddings` is `null`, and `errors` says why.
+   */
+  readonly onInputError?: 'throw' | 'null' | undefined;
+}
+
+export interface EncodeProgress {
+  /** Inputs embedded so far. */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** One vector per token of one input. */
+export interface MultiVector {
+  /** `[rows, dimensions]`, row after row. */
+  readonly values: Float32Array;
+  readonly rows: number;
+  readonly dimensions: number;
+  /** The vector of token `i`: a view into `values`, not a copy. */
+  row(i: number): Float32Array;
+}
+
+/** The type of one option in `O`, where an option left out counts as `undefined`. */
+type OptionOf<O extends EncodeOptions, K extends keyof EncodeOptions> = K extends keyof O ? O[K] : undefined;
+
+/** What one input becomes under the options `O`. */
+export type EmbeddingOf<O extends EncodeOptions> =
+  | ([OptionOf<O, 'returnMultivector'>] extends [true]
+      ? MultiVector
+      : [OptionOf<O, 'returnMultivector'>] extends [false | undefined]
+        ? Float32Array
+        : Float32Array | MultiVector)
+  | ([OptionOf<O, 'onInputError'>] extends ['throw' | undefined] ? never : null);
+
+/** What a call with a list of inputs returns. */
+export interface EncodeResult<E = Float32Array> {
+  /** In the order of the inputs, each of length 1 (or with rows of length 1). */
+  readonly embeddings: E[];
+  /** Length of each vector. */
+  readonly dimensions: number;
+  /**
+   * Names the weights, adapter, pooling and length. Only vectors of one space may be compared.
+   */
+  readonly space: string;
+  readonly source: 'local';
+  readonly device: DeviceKind;
+  readonly usage: { readonly tokens: number; readonly images: number };
+  /** The inputs that were not embedded; empty unless `onInputError` is `'null'`. */
+  readonly errors: readonly InputError[];
+  readonly timings: EncodeTimings;
+}
+
+/** What a call with a single input returns: the same, and the one embedding by itself. */
+export interface SingleEncodeResult<E = Float32Array> extends EncodeResult<E> {
+  readonly embedding: E;
+}
+
+/** Milliseconds. */
+export interface EncodeTimings {
+  /** Waiting for earlier calls. */
+  readonly queueMs: number;
+  /** Fetching and reading the pictures. */
+  readonly fetchMs: number;
+  /** Tokenising, decoding and resizing. */
+  readonly preprocessMs: number;
+  /** The model. */
+  readonly computeMs: number;
+  /** From leaving the queue to the result. */
+  readonly totalMs: number;
+}
+
+/** Bytes in use: buffers on the device, and the WebAssembly memory, which never shrinks. */
+export interface MemoryUse {
+  readonly gpu: number;
+  readonly wasm: number;
+}
+
+export interface AdapterInfo {
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  /** `true`: a software adapter, slow, and no graphics card behind it. */
+  readonly isFallbackAdapter: boolean;
+  readonly shaderF16: boolean;
+  readonly maxBufferBytes: number;
+  readonly maxBindingBytes: number;
+}
+
+export interface ModelInfo {
+  readonly name: string;
+  readonly architecture: string;
+  /** The licence of the weights, where the model directory states one. */
+  readonly licence?: string;
+  readonly hiddenSize: number;
+  /** The lengths that `dimensions` may ask for. */
+  readonly matryoshkaDims: readonly number[];
+  /** Length of each vector with `returnMultivector`, or `null` where the model has no projector loaded. */
+  readonly projectorDim: number | null;
+  readonly tasks: readonly string[];
+  readonly hasVision: boolean;
+  readonly minPixels: number;
+  readonly maxPixels: number;
+  readonly maxTokens: number;
+  /** Bytes of the files that were read. */
+  readonly nBytes: number;
+}
+
+export interface EmbedderInfo {
+  readonly device: DeviceKind;
+  /** Why `device: 'auto'` did not take WebGPU; absent where it did, or where the caller chose. */
+  readonly deviceFallback?: { readonly code: ErrorCode; readonly message: string };
+  readonly adapter: AdapterInfo;
+  readonly model: ModelInfo;
+  /** Names the weights; a result's `space` begins with it. */
+  readonly space: string;
+  /** Right after loading. */
+  readonly memory: MemoryUse;
+}
+
+/** A loaded model. Calls may overlap; they are answered in the order they were made. */
+export interface Embedder {
+  readonly info: EmbedderInfo;
+  encode<const O extends EncodeOptions>(input: Input, options: O): Promise<SingleEncodeResult<EmbeddingOf<O>>>;
+  encode<const O extends EncodeOptions>(inputs: readonly Input[], options: O): Promise<EncodeResult<EmbeddingOf<O>>>;
+  memory(): Promise<MemoryUse>;
+  /** Frees the device and ends the worker. Calls that still wait reject with `DISPOSED`. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A file of the model: its address, or the file itself. */
+export type ModelFile = string | URL | Blob;
+
+/** The files of a model, one by one. */
+export interface ModelFiles {
+  /** The text model; several parts in order. */
+  readonly text: ModelFile | readonly ModelFile[];
+  readonly vision?: ModelFile | undefined;
+  readonly projector?: ModelFile | undefined;
+  readonly adapters?: Readonly<Record<string, ModelFile>> | undefined;
+}
+
+/**
+ * Where the weights are: the address of a directory with a `model.json`, the address of a GGUF file
+ * (`…-00001-of-0000N.gguf` stands for all its parts), a local GGUF file, or the files one by one.
+ */
+export type ModelSource = string | URL | Blob | ModelFiles;
+
+/** The part of `fetch` that this package calls. */
+export type Fetch = (url: string, init: { readonly signal: AbortSignal; readonly method?: 'GET' | 'HEAD' }) => Promise<Response>;
+
+export interface CreateOptions {
+  readonly model: ModelSource;
+  /** `'auto'` (the default) takes WebGPU where an adapter is offered, and else says why not. */
+  readonly device?: 'auto' | DeviceKind | undefined;
+  /** Parts that need not be downloaded. Default: all that the model directory lists. */
+  readonly parts?: { readonly images?: boolean | undefined; readonly multivector?: boolean | undefined } | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  /**
+   * `false` computes in the calling thread. A `Worker` or the address of one stands in where a bundler
+   * loses the worker's file; it must be a fresh one of this package, and belongs to the embedder.
+   */
+  readonly worker?: false | Worker | URL | string | undefined;
+  /** Stands in for the `.wasm` file next to the script. */
+  readonly wasm?: URL | string | BufferSource | WebAssembly.Module | undefined;
+  /** Stands in for `fetch`, in the calling thread; the bytes are passed on to the worker. */
+  readonly fetch?: Fetch | undefined;
+  /**
+   * Milliseconds the worker may stay silent before it has its device ready; then the call rejects with
+   * `WORKER_FAILED`. Downloads are not timed. Default: 60,000.
+   */
+  readonly initTimeout?: number | undefined;
+}
+
+/**
+ * Loading, step by step. For each file: `initiate`, `download`, `progress` …, `upload`, `done`; over all
+ * files `progress_total`; at the end `compile` and `ready`. `loaded` never falls, `total` is absent where
+ * the size is unknown and else never changes, and the last `progress` of each is 100.
+ */
+export type ProgressEvent =
+  | { readonly status: 'initiate'; readonly file: string }
+  | { readonly status: 'download'; readonly file: string }
+  | { readonly status: 'progress'; readonly file: string; readonly loaded: number; readonly total?: number; readonly progress?: number }
+  | { readonly status: 'upload'; readonly file: string; readonly loaded: number; readonly total: number; readonly progress: number }
+  | { readonly status: 'done'; readonly file: string }
+  | { readonly status: 'progress_total'; readonly loaded: number; readonly total: number; readonly progress: number }
+  | { readonly status: 'compile' }
+  | { readonly status: 'ready' };
+
+export interface AvailabilityOptions {
+  readonly model?: ModelSource | undefined;
+  readonly device?: 'auto' | DeviceKind | undefined;
+  readonly parts?: CreateOptions['parts'];
+  readonly signal?: AbortSignal | undefined;
+  readonly fetch?: Fetch | undefined;
+}
+
+/** What is possible here, asked before any weight is downloaded. */
+export interface Availability {
+  /** Where `createEmbedder` with the same options would compute; `null` where it would fail. */
+  readonly device: DeviceKind | null;
+  readonly webgpu: {
+    readonly available: boolean;
+    readonly reason?: { readonly code: ErrorCode; readonly message: string };
+    readonly adapter?: AdapterInfo;
+  };
+  readonly wasm: { readonly available: boolean; readonly reason?: { readonly code: ErrorCode; readonly message: string } };
+  /** The files that would be downloaded; `nBytes` is `null` where a size is not told beforehand. */
+  readonly download?: { readonly nFiles: number; readonly nBytes: number | null };
+  /** Why the model's description could not be read. */
+  readonly modelError?: EmbedderError;
+}
