@@ -477,3 +477,18 @@ fn progress_runs_from_nothing_to_everything() {
     assert!(seen.is_sorted_by_key(|(_, done, _)| *done));
     assert_eq!(seen.last().unwrap().1, total);
 }
+
+#[test]
+fn the_final_name_and_model_json_appear_only_when_every_file_is_written() {
+    let room = tempfile::tempdir().unwrap();
+    let (to, partial) = (room.path().join("model"), room.path().join("model.partial"));
+    let mut n_calls = 0;
+    let options = options(&fixtures().join("tiny"), &to, Dtype::F16, Dtype::F16);
+    convert(&options, &mut |_| {
+        n_calls += 1;
+        assert!(!to.exists() && !partial.join("model.json").exists());
+        assert!(partial.is_dir());
+    })
+    .unwrap();
+    assert!(n_calls > 100 && to.join("model.json").is_file() && !partial.exists());
+}

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jina_embeddings_web::convert::{Dtype, Manifest, Options, convert};
+use jina_embeddings_web::Code;
+use jina_embeddings_web::convert::{Dtype, Error, Manifest, Options, convert};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype as StoredDtype, SafeTensors};
 
@@ -142,4 +143,35 @@ pub fn edit_json(path: &Path, edit: impl FnOnce(&mut serde_json::Value)) {
     let mut json = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     edit(&mut json);
     fs::write(path, serde_json::to_vec(&json).unwrap()).unwrap();
+}
+
+/// Converts a damaged copy and returns the error, after checking that nothing was left.
+pub fn failure(damage: impl FnOnce(&Path)) -> Error {
+    failure_with(damage, |_| {})
+}
+
+/// As [`failure`], with the options adjusted.
+pub fn failure_with(damage: impl FnOnce(&Path), adjust: impl FnOnce(&mut Options)) -> Error {
+    let room = tempfile::tempdir().unwrap();
+    let hf = copy(room.path());
+    damage(&hf);
+    let mut options = options(&hf, &room.path().join("model"), Dtype::F16, Dtype::F16);
+    adjust(&mut options);
+    let error = convert(&options, &mut |_| {}).expect_err("a damaged model was converted");
+    let left: Vec<_> = fs::read_dir(room.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["hf"], "left behind");
+    error
+}
+
+/// Asserts the code, and words that the message must have.
+#[track_caller]
+pub fn assert_says(error: &Error, code: Code, words: &[&str]) {
+    let message = error.to_string();
+    assert_eq!(error.code(), code, "{message}");
+    for word in words {
+        assert!(message.contains(word), "`{word}` is not in: {message}");
+    }
 }
