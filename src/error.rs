@@ -4,6 +4,8 @@
 //! `text::Error`, `image::Error`), each naming the thing, what was needed and what was found;
 //! [`Error`] wraps them, and [`Code`] is what a program may match on.
 
+#[cfg(feature = "gpu")]
+use crate::weights;
 use crate::{gguf, image, text};
 
 /// What a program may branch on. The strings are part of the public interface, in Rust, in
@@ -85,6 +87,42 @@ pub enum Error {
     /// A picture could not be decoded or has a shape the model does not take.
     #[error(transparent)]
     Image(#[from] image::Error),
+    /// Sound files that do not make a model together.
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// A model could not be converted, or its `model.json` read.
+    #[cfg(feature = "cli")]
+    #[error(transparent)]
+    Convert(#[from] crate::convert::Error),
+    /// The device failed; the code says how.
+    #[error("{message}")]
+    Device { code: Code, message: String },
+    /// One input of a call breaks a rule.
+    #[error("input {index}: {source}")]
+    Input { index: usize, source: Box<Error> },
+    /// An option does not fit the model or another option.
+    #[error("`{option}` needs {needed}, found {found}")]
+    Option { option: &'static str, needed: String, found: String },
+    /// The loaded files cannot compute this.
+    #[error("the loaded files need a {needed} for this, and have {found}")]
+    TaskUnavailable { needed: String, found: String },
+    /// A result was withheld, since it is no number.
+    #[error("element {element} of the result is not finite")]
+    NotFinite { element: usize },
+    /// The caller cancelled.
+    #[error("cancelled by the caller")]
+    Aborted,
+    /// A file could not be read or written.
+    #[error("`{path}`: {source}")]
+    Io { path: String, source: std::io::Error },
+}
+
+#[cfg(feature = "gpu")]
+impl From<crate::model::Stopped> for Error {
+    fn from(_: crate::model::Stopped) -> Self {
+        Error::Aborted
+    }
 }
 
 /// Shorthand for results of this crate.
@@ -97,6 +135,22 @@ impl Error {
             Error::Gguf(error) => error.code(),
             Error::Text(error) => error.code(),
             Error::Image(error) => error.code(),
+            #[cfg(feature = "gpu")]
+            Error::Weights(error) => error.code(),
+            #[cfg(feature = "cli")]
+            Error::Convert(error) => error.code(),
+            Error::Device { code, .. } => *code,
+            Error::Input { source, .. } => source.code(),
+            Error::Option { .. } => Code::InputInvalid,
+            Error::TaskUnavailable { .. } => Code::TaskUnavailable,
+            Error::NotFinite { .. } => Code::NotFinite,
+            Error::Aborted => Code::Aborted,
+            Error::Io { .. } => Code::Io,
         }
+    }
+
+    /// Whether only the input at hand is at fault, so that the others of a call can go on.
+    pub fn is_of_one_input(&self) -> bool {
+        matches!(self.code(), Code::InputInvalid | Code::NotFinite)
     }
 }

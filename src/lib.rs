@@ -10,9 +10,29 @@
 //!                                                    └─► model ──► pooling ──► vectors ──► web
 //! ```
 
+#[cfg(feature = "cli")]
+pub mod convert;
+#[cfg(feature = "gpu")]
+pub mod device;
+#[cfg(feature = "gpu")]
+mod embedder;
 pub mod error;
 pub mod gguf;
 pub mod image;
+#[cfg(feature = "gpu")]
+pub mod model;
+#[cfg(all(feature = "gpu", feature = "cli"))]
+pub mod model_files;
+#[cfg(feature = "gpu")]
+mod pooling;
 pub mod text;
+#[cfg(all(feature = "web", target_family = "wasm"))]
+mod web;
+#[cfg(feature = "gpu")]
+pub mod weights;
 
+#[cfg(feature = "gpu")]
+pub use device::Device;
+#[cfg(feature = "gpu")]
+pub use embedder::{Embedder, Embedding, EncodeOptions, Input};
 pub use error::{Code, Error, Result};

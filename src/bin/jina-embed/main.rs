@@ -1,0 +1,50 @@
+//! `jina-embed`: the native command. Each subcommand has a file of its own and computes nothing
+//! itself; the library does.
+//!
+//! Results go to standard output, progress and errors to standard error. A failure is one line
+//! `error[CODE]: message` and exit status 1; a mistake in the arguments is exit status 2.
+
+mod convert;
+#[cfg(feature = "gpu")]
+mod encode;
+mod failure;
+mod inspect;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Embed text and images with jina-embeddings-v4, on this machine.
+#[derive(Parser)]
+#[command(name = "jina-embed", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Turn a published Hugging Face directory into a model directory of GGUF files
+    Convert(convert::Args),
+    /// Embed JSON Lines from standard input onto standard output
+    #[cfg(feature = "gpu")]
+    Encode(encode::Args),
+    /// Show what a GGUF file or a model directory holds
+    Inspect(inspect::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Convert(args) => convert::run(args),
+        #[cfg(feature = "gpu")]
+        Command::Encode(args) => encode::run(args),
+        Command::Inspect(args) => inspect::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

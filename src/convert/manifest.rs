@@ -1,0 +1,190 @@
+//! `model.json`: what a model directory holds.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Dtype;
+use super::config::ModelConfig;
+use super::error::Error;
+
+const FORMAT: &str = "jina-embeddings-web";
+const FORMAT_VERSION: u32 = 1;
+
+/// The content of `model.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always `jina-embeddings-web`.
+    pub format: String,
+    /// Version of this layout, 1.
+    pub format_version: u32,
+    /// The model's name.
+    pub name: String,
+    /// Always `jina-embeddings-v4`.
+    pub architecture: String,
+    /// The licence of the weights, as their source states it.
+    pub licence: String,
+    /// Where the weights came from: a repository id or a directory's name.
+    pub source: String,
+    /// Vectors may be compared only within one space: same weights, stored the same way. The last
+    /// part is the beginning of the SHA-256 over the files' hexadecimal hashes in their order.
+    pub space: String,
+    /// A summary for people; what is computed from are the GGUF files.
+    pub config: ConfigSummary,
+    /// How the text model's matrices are stored.
+    pub dtype: String,
+    /// How the vision tower's matrices are stored.
+    pub vision_dtype: String,
+    /// The files, in the order in which to load them.
+    pub files: Vec<ManifestFile>,
+}
+
+/// The sizes that a reader of `model.json` may want to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConfigSummary {
+    /// Width of a full vector.
+    pub hidden_size: usize,
+    /// Layers of the text model.
+    pub num_hidden_layers: usize,
+    /// Widths to which a vector may be cut.
+    pub matryoshka_dims: Vec<usize>,
+    /// Width of one vector of a multi-vector.
+    pub multi_vector_projector_dim: usize,
+    /// The tasks that have an adapter.
+    pub tasks: Vec<String>,
+    /// Blocks of the vision tower.
+    pub vision_depth: usize,
+}
+
+/// What a file of a model directory is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A part of the text model; the parts are listed in order.
+    Text,
+    /// The vision tower.
+    Vision,
+    /// The multi-vector projector.
+    Projector,
+    /// The adapter of a task.
+    Adapter,
+}
+
+/// One file of a model directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// The plain file name.
+    pub path: String,
+    /// What the file is for.
+    pub role: Role,
+    /// The task, for an adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Length of the file.
+    pub n_bytes: u64,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Manifest {
+    pub(super) fn new(
+        name: String,
+        source: String,
+        licence: String,
+        config: ConfigSummary,
+        dtype: Dtype,
+        vision_dtype: Dtype,
+        files: Vec<ManifestFile>,
+    ) -> Manifest {
+        let mut hash = Sha256::new();
+        for file in &files {
+            hash.update(&file.sha256);
+        }
+        let (dtype, vision_dtype) = (dtype.as_str(), vision_dtype.as_str());
+        let digest = &hex(&hash.finalize())[..12];
+        Manifest {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            architecture: "jina-embeddings-v4".to_owned(),
+            licence,
+            source,
+            space: format!("{name}/{dtype}/{vision_dtype}/{digest}"),
+            name,
+            config,
+            dtype: dtype.to_owned(),
+            vision_dtype: vision_dtype.to_owned(),
+            files,
+        }
+    }
+
+    /// Reads `model.json`.
+    ///
+    /// Fails if it is not JSON of this layout, of another version, or if a file's name is more
+    /// than a name (a path could reach outside the directory).
+    pub fn parse(json: &[u8]) -> Result<Manifest, Error> {
+        let bad = |reason: String| Error::BadManifest { reason };
+        let manifest: Manifest =
+            serde_json::from_slice(json).map_err(|error| bad(error.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(bad(format!(
+                "`format` must be {FORMAT:?}, but is {:?}",
+                manifest.format
+            )));
+        }
+        if manifest.format_version != FORMAT_VERSION {
+            let found = manifest.format_version;
+            return Err(bad(format!(
+                "`format_version` must be {FORMAT_VERSION}, but is {found}"
+            )));
+        }
+        let plain = |path: &str| {
+            !path.is_empty() && !path.contains(['/', '\\', ':']) && path != "." && path != ".."
+        };
+        match manifest.files.iter().find(|file| !plain(&file.path)) {
+            Some(file) => Err(bad(format!(
+                "`path` must be a plain file name, but is {:?}",
+                file.path
+            ))),
+            None => Ok(manifest),
+        }
+    }
+}
+
+impl ConfigSummary {
+    pub(super) fn of(config: &ModelConfig) -> ConfigSummary {
+        ConfigSummary {
+            hidden_size: config.text.hidden_size,
+            num_hidden_layers: config.text.num_hidden_layers,
+            matryoshka_dims: config.matryoshka_dims.clone(),
+            multi_vector_projector_dim: config.multi_vector_projector_dim,
+            tasks: config.task_names.clone(),
+            vision_depth: config.vision.depth,
+        }
+    }
+}
+
+/// The licence that the front matter of the directory's README states, or `unknown`.
+pub(super) fn licence(from: &Path) -> String {
+    let readme = std::fs::read_to_string(from.join("README.md")).unwrap_or_default();
+    let mut lines = readme.lines();
+    if lines.next().map(str::trim) != Some("---") {
+        return "unknown".to_owned();
+    }
+    let front_matter: Vec<_> = lines.take_while(|line| line.trim() != "---").collect();
+    let field = |name: &str| {
+        front_matter.iter().find_map(|line| {
+            let value = line.strip_prefix(name)?.strip_prefix(':')?;
+            let value = value.trim().trim_matches(['"', '\'']);
+            (!value.is_empty()).then(|| value.to_owned())
+        })
+    };
+    // Where `license` is `other`, the name says which.
+    field("license_name")
+        .or_else(|| field("license"))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,440 @@
+//! Text and pictures in, vectors out.
+
+use std::collections::BTreeSet;
+
+use burn::tensor::{Tensor, TensorData};
+
+use crate::{
+    Device, Error, Result,
+    image::{self, Patches, Preprocessor, RgbImage},
+    model::{Adapter, Decoder, Observer, Positions, Projector, VisionTower},
+    pooling,
+    text::{Task, TaskPrompt, Tokenizer, Tokens, late_chunking::Document, prompt, prompt::ImagePrompt},
+    weights::Loaded,
+};
+
+/// One thing to embed.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Any text. Strings of special tokens in it are tokenised as such, as in the reference, but
+    /// never change how the text is pooled: that follows the kind of input.
+    Text(String),
+    /// A PNG, JPEG, WebP, GIF (first frame) or BMP file.
+    Image(Vec<u8>),
+    /// A decoded picture.
+    Pixels(RgbImage),
+}
+
+/// How to embed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodeOptions {
+    pub task: TaskPrompt,
+    /// Length of single vectors, one of the model's Matryoshka lengths; the whole if none.
+    pub dimensions: Option<usize>,
+    /// One vector per token instead of one per input.
+    pub multivector: bool,
+    /// Embed the inputs, all text, as chunks of one document that see what came before them.
+    pub late_chunking: bool,
+    /// Most pixels a picture is resized to, instead of the model's own limit.
+    pub max_pixels: Option<usize>,
+    /// Most tokens of a text, prefix included; the rest is cut off.
+    pub max_length: Option<usize>,
+}
+
+impl EncodeOptions {
+    /// Whole single vectors for a task.
+    pub fn new(task: TaskPrompt) -> Self {
+        Self {
+            task,
+            dimensions: None,
+            multivector: false,
+            late_chunking: false,
+            max_pixels: None,
+            max_length: None,
+        }
+    }
+}
+
+/// What became of one input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// `[rows, dimensions]`, each row of length one
+    pub values: Vec<f32>,
+    /// One, or the number of tokens in a multi-vector.
+    pub rows: usize,
+    pub dimensions: usize,
+    /// Tokens that were computed.
+    pub n_tokens: usize,
+}
+
+/// A loaded model that embeds.
+pub struct Embedder {
+    device: Device,
+    decoder: Decoder,
+    vision: Option<VisionTower>,
+    projector: Option<Projector>,
+    tokenizer: Tokenizer,
+    tasks: BTreeSet<Task>,
+    merged: bool,
+    name: Option<String>,
+    limits: image::Limits,
+}
+
+/// An input on its way into the model.
+enum Prepared {
+    Text(Tokens),
+    Image { patches: Patches, prompt: ImagePrompt },
+}
+
+impl Embedder {
+    /// An embedder of a loaded model.
+    pub fn new(device: Device, loaded: Loaded) -> Self {
+        let Loaded { decoder, vision, projector, tokenizer, tasks, merged, name } = loaded;
+        let limits = image::Limits::default();
+        Self { device, decoder, vision, projector, tokenizer, tasks, merged, name, limits }
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    pub fn vision(&self) -> Option<&VisionTower> {
+        self.vision.as_ref()
+    }
+
+    pub fn projector(&self) -> Option<&Projector> {
+        self.projector.as_ref()
+    }
+
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// `general.name` of the text file.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Tasks that can be computed.
+    pub fn tasks(&self) -> impl Iterator<Item = Task> {
+        self.tasks.iter().copied()
+    }
+
+    /// Embeds each input; a bad one leaves the others unharmed.
+    ///
+    /// - `observer`: may stop the call between layers; then the whole call fails with `ABORTED`
+    /// - `on_done`: called with the number of inputs done and their total
+    /// - returns: one result per input, in order; no inputs give no results
+    ///
+    /// The outer error is one of the call: options that do not fit the model, a failed device.
+    pub async fn encode<O: Observer>(
+        &self,
+        inputs: &[Input],
+        options: &EncodeOptions,
+        observer: &mut O,
+        on_done: impl FnMut(usize, usize),
+    ) -> Result<Vec<Result<Embedding>>> {
+        let adapter = self.check_options(options)?;
+        let results = self
+            .device
+            .watched(async {
+                match options.late_chunking {
+                    true => self.encode_chunks(inputs, options, adapter, observer, on_done).await,
+                    false => self.encode_each(inputs, options, adapter, observer, on_done).await,
+                }
+            })
+            .await;
+        self.device.release_unused();
+        results
+    }
+
+    /// Fails unless the model can do what the options ask; returns the adapter to apply.
+    fn check_options(&self, options: &EncodeOptions) -> Result<Option<Adapter>> {
+        let task = options.task.task();
+        if !self.tasks.contains(&task) {
+            let found: Vec<&str> = self.tasks.iter().map(|task| task.as_str()).collect();
+            return Err(Error::TaskUnavailable {
+                needed: task.as_str().into(),
+                found: match found.is_empty() {
+                    true => "no adapter".into(),
+                    false => found.join(", "),
+                },
+            });
+        }
+        if let Some(dimensions) = options.dimensions {
+            let allowed = &self.decoder.config.matryoshka_dims;
+            if options.multivector {
+                return Err(Error::Option {
+                    option: "dimensions",
+                    needed: "to be absent for multi-vectors, which are never cut".into(),
+                    found: dimensions.to_string(),
+                });
+            }
+            if !allowed.contains(&dimensions) {
+                return Err(Error::Option {
+                    option: "dimensions",
+                    needed: format!("one of {allowed:?}"),
+                    found: dimensions.to_string(),
+                });
+            }
+        }
+        if options.multivector && self.projector.is_none() {
+            return Err(Error::TaskUnavailable {
+                needed: "multi-vector projector".into(),
+                found: "none in the loaded files".into(),
+            });
+        }
+        if options.multivector && options.late_chunking {
+            return Err(Error::Option {
+                option: "lateChunking",
+                needed: "to be off for multi-vectors, which hold every token already".into(),
+                found: "on".into(),
+            });
+        }
+        if let Some(max_length) = options.max_length
+            && !(1..=self.decoder.config.max_length).contains(&max_length)
+        {
+            return Err(Error::Option {
+                option: "maxLength",
+                needed: format!("1 to {} tokens", self.decoder.config.max_length),
+                found: max_length.to_string(),
+            });
+        }
+        Ok((!self.merged).then_some(task))
+    }
+
+    async fn encode_each<O: Observer>(
+        &self,
+        inputs: &[Input],
+        options: &EncodeOptions,
+        adapter: Option<Adapter>,
+        observer: &mut O,
+        mut on_done: impl FnMut(usize, usize),
+    ) -> Result<Vec<Result<Embedding>>> {
+        let mut results = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            observer.before_layer().await?;
+            observer.began();
+            results.push(match self.prepare(input, options) {
+                Ok(prepared) => {
+                    observer.prepared();
+                    match self.encode_one(&prepared, options, adapter, observer).await {
+                        Err(error) if error.is_of_one_input() => Err(error),
+                        other => Ok(other?),
+                    }
+                }
+                Err(error) => Err(error),
+            });
+            on_done(results.len(), inputs.len());
+        }
+        Ok(results)
+    }
+
+    /// Everything up to the first tensor.
+    fn prepare(&self, input: &Input, options: &EncodeOptions) -> Result<Prepared> {
+        let image = match input {
+            Input::Text(text) => {
+                let text = prompt::full_text(options.task, text);
+                let mut tokens = self.tokenizer.encode(&text)?;
+                tokens.truncate(options.max_length.unwrap_or(self.decoder.config.max_length))?;
+                return Ok(Prepared::Text(tokens));
+            }
+            Input::Image(bytes) => &image::decode(bytes, &self.limits)?,
+            Input::Pixels(image) => image,
+        };
+        let vision = self.vision.as_ref().ok_or_else(|| Error::TaskUnavailable {
+            needed: "vision tower".into(),
+            found: "none in the loaded files".into(),
+        })?;
+        let patches = preprocessor(vision).patches(image, options.max_pixels)?;
+        let n_units = patches.n_rows * patches.n_cols / vision.config.merge_unit();
+        let prompt = prompt::image_prompt(&self.tokenizer, n_units)?;
+        let max_length = self.decoder.config.max_length;
+        if prompt.ids.len() > max_length {
+            return Err(Error::Option {
+                option: "maxPixels",
+                needed: format!("a picture of at most {max_length} tokens"),
+                found: format!("{} tokens", prompt.ids.len()),
+            });
+        }
+        Ok(Prepared::Image { patches, prompt })
+    }
+
+    async fn encode_one<O: Observer>(
+        &self,
+        prepared: &Prepared,
+        options: &EncodeOptions,
+        adapter: Option<Adapter>,
+        observer: &mut O,
+    ) -> Result<Embedding> {
+        let (hidden_states, pooled) = match prepared {
+            Prepared::Text(tokens) => {
+                (self.hidden_states_of_text(&tokens.ids, adapter, observer).await?, 0..tokens.ids.len())
+            }
+            Prepared::Image { patches, prompt } => (
+                self.hidden_states_of_image(patches, prompt, adapter, observer).await?,
+                prompt.pooled.clone(),
+            ),
+        };
+        let n_tokens = hidden_states.dims()[0];
+        if options.multivector {
+            let projector = self.projector.as_ref().ok_or_else(|| Error::TaskUnavailable {
+                needed: "multi-vector projector".into(),
+                found: "none in the loaded files".into(),
+            })?;
+            let dimensions = projector.dim();
+            // A merged file has no adapter in its layers, but its projector may.
+            let rows = projector.forward(hidden_states, Some(options.task.task()));
+            let mut values = self.read(rows).await?;
+            values.chunks_mut(dimensions).for_each(pooling::normalize);
+            return Ok(Embedding { values, rows: n_tokens, dimensions, n_tokens });
+        }
+        let mean = mean_of_rows(hidden_states, pooled);
+        let mean = self.read(mean).await?;
+        Ok(self.single_vector(mean, options, n_tokens))
+    }
+
+    /// Embeds the inputs as chunks of one document (spec section 8).
+    async fn encode_chunks<O: Observer>(
+        &self,
+        inputs: &[Input],
+        options: &EncodeOptions,
+        adapter: Option<Adapter>,
+        observer: &mut O,
+        mut on_done: impl FnMut(usize, usize),
+    ) -> Result<Vec<Result<Embedding>>> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut chunks = Vec::with_capacity(inputs.len());
+        for (index, input) in inputs.iter().enumerate() {
+            match input {
+                Input::Text(text) => chunks.push(text.as_str()),
+                Input::Image(_) | Input::Pixels(_) => {
+                    return Err(Error::Input {
+                        index,
+                        source: Box::new(Error::Option {
+                            option: "lateChunking",
+                            needed: "inputs that are all text".into(),
+                            found: "a picture".into(),
+                        }),
+                    });
+                }
+            }
+        }
+        let max_length = options.max_length.unwrap_or(self.decoder.config.max_length);
+        let document = Document::new(options.task, &chunks)?;
+        let mut tokens = self.tokenizer.encode(document.text())?;
+        let spans = document.token_spans(&tokens, max_length)?;
+        tokens.truncate(max_length)?;
+        observer.prepared();
+        let hidden_states = self.hidden_states_of_text(&tokens.ids, adapter, observer).await?;
+        let means = spans
+            .iter()
+            .map(|span| mean_of_rows(hidden_states.clone(), span.clone()))
+            .collect();
+        let means = self.read(Tensor::cat(means, 0)).await?;
+        let results = means
+            .chunks(self.decoder.config.hidden_size)
+            .zip(&spans)
+            .map(|(mean, span)| Ok(self.single_vector(mean.to_vec(), options, span.len())))
+            .collect();
+        on_done(inputs.len(), inputs.len());
+        Ok(results)
+    }
+
+    /// - returns: `[ids.len(), hidden_size]`
+    async fn hidden_states_of_text<O: Observer>(
+        &self,
+        ids: &[u32],
+        adapter: Option<Adapter>,
+        observer: &mut O,
+    ) -> Result<Tensor<2>> {
+        let embeddings = self.decoder.embed(ids);
+        observer.tensor(|| "text.embed_tokens".into(), &embeddings);
+        let positions = Positions::text(ids.len());
+        Ok(self.decoder.forward(embeddings, &positions, adapter, observer).await?)
+    }
+
+    /// - returns: `[prompt.ids.len(), hidden_size]`
+    async fn hidden_states_of_image<O: Observer>(
+        &self,
+        patches: &Patches,
+        prompt: &ImagePrompt,
+        adapter: Option<Adapter>,
+        observer: &mut O,
+    ) -> Result<Tensor<2>> {
+        let vision = self.vision.as_ref().ok_or_else(|| Error::TaskUnavailable {
+            needed: "vision tower".into(),
+            found: "none in the loaded files".into(),
+        })?;
+        let config = &vision.config;
+        let n_patches = patches.n_rows * patches.n_cols;
+        let [n_rows, n_cols] =
+            [patches.n_rows, patches.n_cols].map(|n| n / config.spatial_merge_size);
+        let data = TensorData::new(patches.values.clone(), [n_patches, config.patch_elements()]);
+        let patches = Tensor::<2>::from_data(data, self.device.burn());
+        let units = vision.forward(patches, n_rows, n_cols, observer).await?;
+
+        let embeddings = self.decoder.embed(&prompt.ids);
+        observer.tensor(|| "text.embed_tokens".into(), &embeddings);
+        let span = prompt.image_tokens.clone();
+        let n_after = prompt.ids.len() - span.end;
+        let embeddings = Tensor::cat(
+            vec![
+                embeddings.clone().narrow(0, 0, span.start),
+                units,
+                embeddings.narrow(0, span.end, n_after),
+            ],
+            0,
+        );
+        let positions = Positions::with_image(prompt.ids.len(), span.start, n_rows, n_cols);
+        Ok(self.decoder.forward(embeddings, &positions, adapter, observer).await?)
+    }
+
+    fn single_vector(&self, mut mean: Vec<f32>, options: &EncodeOptions, n_tokens: usize) -> Embedding {
+        pooling::normalize(&mut mean);
+        let dimensions = options.dimensions.unwrap_or(mean.len());
+        let values = pooling::truncate(mean, dimensions);
+        Embedding { values, rows: 1, dimensions, n_tokens }
+    }
+
+    /// The numbers of a tensor; a number that is not finite is an error, not a result.
+    async fn read(&self, tensor: Tensor<2>) -> Result<Vec<f32>> {
+        let data = tensor
+            .into_data_async()
+            .await
+            .map_err(|error| self.device.execution_error(error))?;
+        let values: Vec<f32> =
+            data.try_to_vec().map_err(|error| self.device.execution_error(error))?;
+        // A device that failed leaves zeros or old numbers behind: its error comes first.
+        self.device.check()?;
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(element) => Err(Error::NotFinite { element }),
+        }
+    }
+}
+
+/// The mean of rows `span` of `[rows, width]`, as `[1, width]`.
+fn mean_of_rows(x: Tensor<2>, span: std::ops::Range<usize>) -> Tensor<2> {
+    x.narrow(0, span.start, span.len()).mean_dim(0)
+}
+
+/// The picture preprocessing that belongs to a vision tower.
+fn preprocessor(vision: &VisionTower) -> Preprocessor {
+    let config = &vision.config;
+    Preprocessor {
+        patch_size: config.patch_size,
+        merge_size: config.spatial_merge_size,
+        temporal_patch_size: config.temporal_patch_size,
+        min_pixels: config.min_pixels,
+        max_pixels: config.max_pixels,
+        image_mean: config.image_mean,
+        image_std: config.image_std,
+    }
+}

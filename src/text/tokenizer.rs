@@ -1,0 +1,172 @@
+//! The model's tokeniser: byte-level byte-pair encoding as in Qwen2.5.
+//!
+//! 1. Added tokens (`<|im_start|>`, `<tool_call>`, ...) are cut out of the text as they stand.
+//! 2. What lies between is brought to NFC and split into words by the model's regular expression.
+//! 3. The bytes of a word are merged, pair by pair, by rank.
+//!
+//! Nothing is put in front or behind. The work is done by Hugging Face's `tokenizers`, the library
+//! of the reference.
+
+use tokenizers::models::ModelWrapper;
+use tokenizers::tokenizer::EncodeInput;
+
+use super::Error;
+
+/// Runs of more blanks than this are refused: the regular expression backtracks over a run, and
+/// past a million steps its engine gives up in silence and leaves the rest of the text uncut.
+const MAX_BLANK_RUN: usize = 200_000;
+
+/// A loaded tokeniser. Cheap to share, safe to call from several threads.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    vocab_size: usize,
+}
+
+/// A tokenised text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tokens {
+    /// One id per token.
+    pub ids: Vec<u32>,
+    /// For each token the bytes of the given text it stands for, start and end. Tokens that share a
+    /// character (an emoji takes several) share its range; ranges never go back.
+    pub offsets: Vec<(usize, usize)>,
+}
+
+impl Tokens {
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Keeps the first `max_length` tokens; those of the prefix count.
+    ///
+    /// Fails when `max_length` is 0.
+    pub fn truncate(&mut self, max_length: usize) -> Result<(), Error> {
+        if max_length == 0 {
+            return Err(Error::MaxLength { found: max_length });
+        }
+        self.ids.truncate(max_length);
+        self.offsets.truncate(max_length);
+        Ok(())
+    }
+}
+
+/// The ids of the tokens that the prompts are made of, as the file numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecialIds {
+    /// `<|vision_start|>`
+    pub vision_start: u32,
+    /// `<|vision_end|>`
+    pub vision_end: u32,
+    /// `<|image_pad|>`
+    pub image_pad: u32,
+    /// `<|im_start|>`
+    pub im_start: u32,
+    /// `<|im_end|>`
+    pub im_end: u32,
+    /// `<|endoftext|>`, with which shorter texts of a batch are filled.
+    pub pad: u32,
+}
+
+impl Tokenizer {
+    /// Reads a Hugging Face `tokenizer.json`.
+    ///
+    /// Truncation and padding that the file may ask for are left out: they are the caller's.
+    /// Fails when it cannot be read, or when its model is not byte-pair encoding.
+    pub fn from_tokenizer_json(json: &[u8]) -> Result<Tokenizer, Error> {
+        let inner =
+            tokenizers::Tokenizer::from_bytes(json).map_err(|error| Error::BadTokenizerJson {
+                reason: error.to_string(),
+            })?;
+        let other = match inner.get_model() {
+            ModelWrapper::BPE(_) => return Tokenizer::new(inner),
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+            ModelWrapper::Unigram(_) => "Unigram",
+        };
+        let (key, needed) = ("model.type", "BPE");
+        Err(Error::UnsupportedTokenizer {
+            key,
+            needed,
+            found: other.to_owned(),
+        })
+    }
+
+    pub(super) fn new(mut inner: tokenizers::Tokenizer) -> Result<Tokenizer, Error> {
+        let unused = |error: tokenizers::Error| Error::BadTokenizerJson {
+            reason: error.to_string(),
+        };
+        inner.with_truncation(None).map_err(unused)?;
+        inner.with_padding(None);
+        let highest = inner.get_vocab(true).into_values().max();
+        let vocab_size = highest.map_or(0, |id| id as usize + 1);
+        Ok(Tokenizer { inner, vocab_size })
+    }
+
+    /// Tokenises a text, with nothing put around it.
+    ///
+    /// Fails only on a text with an absurdly long run of blanks.
+    pub fn encode(&self, text: &str) -> Result<Tokens, Error> {
+        let found = longest_blank_run(text);
+        if found > MAX_BLANK_RUN {
+            return Err(Error::BlankRunTooLong {
+                found,
+                max: MAX_BLANK_RUN,
+            });
+        }
+        let encoding = self
+            .inner
+            .encode(EncodeInput::Single(text.into()), false)
+            .map_err(|error| Error::Tokenize {
+                reason: error.to_string(),
+            })?;
+        Ok(Tokens {
+            ids: encoding.get_ids().to_vec(),
+            offsets: encoding.get_offsets().to_vec(),
+        })
+    }
+
+    /// The id of a token, given as it is written in the file.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// One more than the highest id. The model's embedding table has at least so many rows.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// The ids that the prompts need.
+    ///
+    /// Fails, naming the token, when the vocabulary lacks one.
+    pub fn special_ids(&self) -> Result<SpecialIds, Error> {
+        let id = |token| self.token_id(token).ok_or(Error::MissingToken { token });
+        Ok(SpecialIds {
+            vision_start: id("<|vision_start|>")?,
+            vision_end: id("<|vision_end|>")?,
+            image_pad: id("<|image_pad|>")?,
+            im_start: id("<|im_start|>")?,
+            im_end: id("<|im_end|>")?,
+            pad: id("<|endoftext|>")?,
+        })
+    }
+}
+
+fn longest_blank_run(text: &str) -> usize {
+    let (mut longest, mut run) = (0, 0);
+    for character in text.chars() {
+        run = if character.is_whitespace() {
+            run + 1
+        } else {
+            0
+        };
+        longest = longest.max(run);
+    }
+    longest
+}

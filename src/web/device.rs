@@ -1,0 +1,168 @@
+//! The device as JavaScript sees it, and its events.
+
+use std::cell::RefCell;
+
+use js_sys::{Function, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use crate::{
+    Code, Device,
+    device::{Failure, Kind},
+};
+
+use super::{field, object, rejection};
+
+thread_local! {
+    /// Who hears of a panic: the `on_event` of every device.
+    static LISTENERS: RefCell<Vec<Function>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Tells every listener of a panic before it traps: afterwards nothing here runs any more, and the
+/// promises under way stay pending for ever.
+pub fn announce_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        let event = event("panic", Code::Internal, &info.to_string());
+        LISTENERS.with(|listeners| {
+            // A panic while listeners change is announced to none; its trap still throws.
+            if let Ok(listeners) = listeners.try_borrow() {
+                for listener in listeners.iter() {
+                    let _ = listener.call1(&JsValue::NULL, &event);
+                }
+            }
+        });
+    }));
+}
+
+fn event(kind: &str, code: Code, message: &str) -> JsValue {
+    object(&[
+        ("type", kind.into()),
+        ("code", code.as_str().into()),
+        ("message", message.into()),
+    ])
+}
+
+/// A device; see `create_device`.
+#[wasm_bindgen(js_name = Device)]
+pub struct WebDevice {
+    inner: Device,
+    on_event: Function,
+}
+
+/// Makes a device of `kind` "webgpu" or "wasm" and reports its failures to `on_event`.
+#[wasm_bindgen]
+pub async fn create_device(kind: String, on_event: Function) -> Result<WebDevice, JsValue> {
+    let inner = match kind.as_str() {
+        "wasm" => Device::cpu(),
+        "webgpu" => Device::gpu().await.map_err(|error| rejection(&error))?,
+        _ => return Err(super::misuse(format!("`{kind}` is neither `webgpu` nor `wasm`"))),
+    };
+    LISTENERS.with(|listeners| listeners.borrow_mut().push(on_event.clone()));
+    let device = WebDevice { inner, on_event };
+    device.listen();
+    Ok(device)
+}
+
+#[wasm_bindgen(js_class = Device)]
+impl WebDevice {
+    /// What the device is and offers.
+    pub fn info(&self) -> JsValue {
+        let info = self.inner.info();
+        // The browser tells more of its adapter than wgpu passes on.
+        let adapter = field(&self.gpu_device(), "adapterInfo");
+        let adapter = if adapter.is_object() { adapter } else { object(&[]) };
+        let text = |name| field(&adapter, name).as_string().unwrap_or_default();
+        let is_fallback = field(&adapter, "isFallbackAdapter").is_truthy();
+        let name = match (info.kind, info.name.is_empty()) {
+            (Kind::Gpu, true) => [text("vendor"), text("architecture")].join(" ").trim().to_string(),
+            _ => info.name.clone(),
+        };
+        object(&[
+            ("kind", if info.kind == Kind::Gpu { "webgpu" } else { "wasm" }.into()),
+            ("name", name.into()),
+            ("vendor", text("vendor").into()),
+            ("architecture", text("architecture").into()),
+            ("description", text("description").into()),
+            ("isFallbackAdapter", (info.kind == Kind::Gpu && is_fallback).into()),
+            ("shaderF16", info.shader_f16.into()),
+            ("maxBufferBytes", (info.max_buffer_bytes as f64).into()),
+            ("maxBindingBytes", (info.max_binding_bytes as f64).into()),
+        ])
+    }
+
+    /// The `GPUDevice` that computes; `undefined` on the CPU.
+    pub fn gpu_device(&self) -> JsValue {
+        let device = self.inner.setup().and_then(|setup| setup.device.as_webgpu());
+        device.map_or(JsValue::UNDEFINED, |device| JsValue::from(device.clone()))
+    }
+
+    /// Bytes of buffers on the GPU and of this module's memory.
+    pub fn bytes_in_use(&self) -> JsValue {
+        let wasm_bytes = core::arch::wasm32::memory_size(0) as f64 * 65_536.0;
+        object(&[
+            ("gpu", (self.inner.bytes_in_use() as f64).into()),
+            ("wasm", wasm_bytes.into()),
+        ])
+    }
+
+    /// Frees every buffer of the device, at once.
+    pub fn destroy(&self) {
+        LISTENERS.with(|listeners| {
+            listeners.borrow_mut().retain(|listener| *listener != self.on_event);
+        });
+        self.inner.destroy();
+    }
+}
+
+impl WebDevice {
+    pub(super) fn inner(&self) -> &Device {
+        &self.inner
+    }
+
+    /// Waits for the loss of the device, and for errors that no scope caught.
+    fn listen(&self) {
+        let gpu_device = self.gpu_device();
+        if gpu_device.is_undefined() {
+            return;
+        }
+        if let Ok(lost) = field(&gpu_device, "lost").dyn_into::<Promise>() {
+            let (device, on_event) = (self.inner.clone(), self.on_event.clone());
+            spawn_local(async move {
+                let Ok(info) = wasm_bindgen_futures::JsFuture::from(lost).await else { return };
+                // Its owner destroyed it: `destroy` noted that first.
+                if device.is_disposed() {
+                    return;
+                }
+                let reason = field(&info, "reason").as_string().unwrap_or_default();
+                let text = field(&info, "message").as_string().unwrap_or_default();
+                let message = format!("the graphics device was lost ({reason}): {text}");
+                device.fail(Failure { code: Code::DeviceLost, message: message.clone() });
+                let _ = on_event
+                    .call1(&JsValue::NULL, &event("lost", Code::DeviceLost, &message));
+            });
+        }
+        let (device, on_event) = (self.inner.clone(), self.on_event.clone());
+        let handler = Closure::<dyn Fn(JsValue)>::new(move |uncaptured: JsValue| {
+            let error = field(&uncaptured, "error");
+            let message = field(&error, "message").as_string().unwrap_or_default();
+            let constructor = field(&field(&error, "constructor"), "name").as_string();
+            let code = match constructor.as_deref() {
+                Some("GPUOutOfMemoryError") => Code::OutOfMemory,
+                _ => Code::GpuError,
+            };
+            device.fail(Failure { code, message: message.clone() });
+            let _ = on_event.call1(&JsValue::NULL, &event("error", code, &message));
+        });
+        let add = field(&gpu_device, "addEventListener");
+        if let Ok(add) = add.dyn_into::<Function>() {
+            let _ = Reflect::apply(
+                &add,
+                &gpu_device,
+                &js_sys::Array::of2(&"uncapturederror".into(), handler.as_ref()),
+            );
+        }
+        // It listens for as long as the GPUDevice lives, which is not known here.
+        handler.forget();
+    }
+}

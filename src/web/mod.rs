@@ -1,0 +1,75 @@
+//! The wasm-bindgen face. It computes nothing: it turns JavaScript values into calls and back.
+//!
+//! Every rejection is a plain `{code, message}` with a stable code. A panic cannot be returned; it
+//! is announced to every device's `on_event` before it traps.
+
+mod device;
+mod embedder;
+mod event_loop;
+mod loader;
+
+use js_sys::Reflect;
+use wasm_bindgen::prelude::*;
+
+use crate::Error;
+
+/// Runs once, when the module is instantiated.
+#[wasm_bindgen(start)]
+fn start() {
+    device::announce_panics();
+    // Without a logger the browser's own text on a rejected shader is lost.
+    if log::set_logger(&Console).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+}
+
+struct Console;
+
+impl log::Log for Console {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record) {
+        if self.enabled(record.metadata()) {
+            let text = format!("jina-embeddings-web: {}", record.args()).into();
+            match record.level() {
+                log::Level::Error => web_sys::console::error_1(&text),
+                _ => web_sys::console::warn_1(&text),
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// `{code, message}`
+fn rejection(error: &Error) -> JsValue {
+    object(&[
+        ("code", error.code().as_str().into()),
+        ("message", error.to_string().into()),
+    ])
+}
+
+/// An error of the caller's values, which TypeScript should have refused.
+fn misuse(message: impl std::fmt::Display) -> JsValue {
+    object(&[
+        ("code", crate::Code::InputInvalid.as_str().into()),
+        ("message", message.to_string().into()),
+    ])
+}
+
+/// A plain object.
+fn object(fields: &[(&str, JsValue)]) -> JsValue {
+    let object = js_sys::Object::new();
+    for (name, value) in fields {
+        // Setting a field of a fresh plain object cannot fail.
+        let _ = Reflect::set(&object, &(*name).into(), value);
+    }
+    object.into()
+}
+
+/// A field of an object; `undefined` where there is none.
+fn field(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED)
+}
