@@ -4,32 +4,22 @@
 use std::io::{BufRead, BufWriter, IsTerminal, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jina_embeddings_web::{
-    Code, Device, Embedder, Embedding, EncodeOptions, Error, Input,
-    model_files::ModelFiles,
-    text::{Task, TaskPrompt},
-    weights::Role,
+    Code, Embedder, Embedding, EncodeOptions, Error, Input, text::TaskPrompt,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::model::{ModelArgs, load};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Model directory, or a GGUF text file
-    #[arg(long, value_name = "DIR_OR_GGUF")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// retrieval.query, retrieval.passage, text-matching, code.query or code.passage
     #[arg(long)]
     task: TaskPrompt,
-    /// Vision tower, where the model is a GGUF file
-    #[arg(long, value_name = "GGUF")]
-    mmproj: Option<PathBuf>,
-    /// Adapter of a task, where the model is a GGUF file; may be repeated
-    #[arg(long, value_name = "TASK=GGUF", value_parser = parse_adapter)]
-    lora: Vec<(Task, PathBuf)>,
     /// Length of the vectors, one of the model's Matryoshka lengths [default: whole]
     #[arg(long, value_name = "N")]
     dimensions: Option<usize>,
@@ -45,16 +35,6 @@ pub struct Args {
     /// Most tokens of a text; the rest is cut off [default: the model's]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Where to compute; auto is the GPU unless there is none but a software one
-    #[arg(long, value_enum, default_value = "auto")]
-    device: DeviceChoice,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 /// One line of standard input.
@@ -81,15 +61,8 @@ struct AnswerError {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let device = choose_device(args.device)?;
-    let mut files = ModelFiles::find(&args.model)?;
-    for path in args.mmproj.iter().cloned() {
-        files = files.with(Role::Vision, path);
-    }
-    for (task, path) in args.lora.iter().cloned() {
-        files = files.with(Role::Adapter(task), path);
-    }
-    let embedder = load(&files, &device)?;
+    let device = args.model.open_device()?;
+    let embedder = load(&args.model.files()?, &device)?;
     let options = EncodeOptions {
         task: args.task,
         dimensions: args.dimensions,
@@ -226,51 +199,4 @@ impl Writer {
             )),
         }
     }
-}
-
-fn choose_device(choice: DeviceChoice) -> Result<Device, Failure> {
-    let device = match choice {
-        DeviceChoice::Cpu => Device::cpu(),
-        DeviceChoice::Gpu => pollster::block_on(Device::gpu())?,
-        DeviceChoice::Auto => match pollster::block_on(Device::gpu()) {
-            Ok(device) if !device.info().is_software => device,
-            Ok(_) => Device::cpu(),
-            Err(error) => {
-                eprintln!("computing on the processor: {error}");
-                Device::cpu()
-            }
-        },
-    };
-    eprintln!("device: {} ({})", device.info().name, device.info().backend);
-    Ok(device)
-}
-
-fn load(files: &ModelFiles, device: &Device) -> Result<Embedder, Failure> {
-    let target = match stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
-    let template = "loading {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
-    let bar = ProgressStyle::with_template(template).map_or(bar.clone(), |style| bar.with_style(style));
-    let mut total_bytes = 0;
-    let embedder = files.load(device, |progress| {
-        total_bytes = progress.total_bytes;
-        bar.set_length(progress.total_bytes);
-        bar.set_position(progress.done_bytes);
-    })?;
-    bar.finish_and_clear();
-    eprintln!(
-        "model: {} ({})",
-        files.space().or(embedder.name()).unwrap_or("unnamed"),
-        DecimalBytes(total_bytes)
-    );
-    Ok(embedder)
-}
-
-/// `retrieval=path`
-fn parse_adapter(text: &str) -> Result<(Task, PathBuf), String> {
-    let (task, path) = text.split_once('=').ok_or("an adapter is given as TASK=GGUF")?;
-    let task = task.parse().map_err(|error: jina_embeddings_web::text::Error| error.to_string())?;
-    Ok((task, PathBuf::from(path)))
 }

@@ -9,6 +9,8 @@ mod convert;
 mod encode;
 mod failure;
 mod inspect;
+#[cfg(feature = "gpu")]
+mod model;
 
 use std::process::ExitCode;
 
