@@ -4,6 +4,8 @@
 //! Results go to standard output, progress and errors to standard error. A failure is one line
 //! `error[CODE]: message` and exit status 1; a mistake in the arguments is exit status 2.
 
+#[cfg(feature = "gpu")]
+mod bench;
 mod convert;
 #[cfg(feature = "gpu")]
 mod encode;
@@ -26,6 +28,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure how long loading and embedding take on this machine
+    #[cfg(feature = "gpu")]
+    Bench(bench::Args),
     /// Turn a published Hugging Face directory into a model directory of GGUF files
     Convert(convert::Args),
     /// Embed JSON Lines from standard input onto standard output
@@ -37,6 +42,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        #[cfg(feature = "gpu")]
+        Command::Bench(args) => bench::run(args),
         Command::Convert(args) => convert::run(args),
         #[cfg(feature = "gpu")]
         Command::Encode(args) => encode::run(args),

@@ -1,0 +1,325 @@
+//! `jina-embed bench`: how long this machine takes to load a model, and to embed a text or a
+//! picture of a known length.
+//!
+//! 1. Open the device, load the model, wait until the device has every byte.
+//! 2. For each input: one call apart, which compiles shaders on a GPU, then `--repeats` calls, of
+//!    which the shortest and the median are told. A call ends when its vector has been read back.
+//!
+//! The shortest time is what the machine can do; the distance to the median is what disturbed it.
+
+use std::io::{Write, stdout};
+use std::time::Instant;
+
+use indicatif::DecimalBytes;
+use jina_embeddings_web::{
+    Code, Device, Embedder, EncodeOptions, Error, Input,
+    device::Kind,
+    image::RgbImage,
+    text::{Prompt, Task, TaskPrompt, Tokenizer, prompt},
+};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::model::{ModelArgs, load};
+
+/// Sides of the picture: a multiple of the 28 pixels of a token, so that nothing is resized.
+const PICTURE_PX: usize = 336;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Calls per input that are timed, after the first
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: u32,
+    /// Lengths of the texts in tokens, the task's prefix included
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        default_value = "16,128,512"
+    )]
+    tokens: Vec<usize>,
+    /// Leave out the picture
+    #[arg(long)]
+    no_picture: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    device: DeviceReport,
+    model: ModelReport,
+    /// Opening the device.
+    open_ms: f64,
+    /// From the first byte read to the last byte on the device.
+    load_ms: f64,
+    measurements: Vec<Measurement>,
+    /// Most bytes of memory that the process ever had, where the system tells.
+    peak_rss_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct DeviceReport {
+    kind: &'static str,
+    name: String,
+    backend: String,
+    /// Name and version of the driver; absent on the processor.
+    driver: Option<String>,
+    is_software: bool,
+    threads: usize,
+}
+
+#[derive(Serialize)]
+struct ModelReport {
+    name: String,
+    /// Bytes of the files.
+    file_bytes: u64,
+    /// Bytes of the buffers on a graphics device after loading.
+    device_bytes: u64,
+    hidden_size: usize,
+    layers: usize,
+    vision_layers: usize,
+}
+
+#[derive(Serialize)]
+struct Measurement {
+    input: String,
+    /// Tokens that the decoder computed.
+    tokens: usize,
+    first_ms: f64,
+    min_ms: f64,
+    median_ms: f64,
+    n: u32,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let files = args.model.files()?;
+    let began = Instant::now();
+    let device = args.model.open_device()?;
+    let open_ms = milliseconds(began);
+    let began = Instant::now();
+    let embedder = load(&files, &device)?;
+    // Uploads are only on their way when the loader returns.
+    device.burn().sync().map_err(|error| {
+        Failure::new(
+            Code::GpuError,
+            format!("waiting for the weights: {error:?}"),
+        )
+    })?;
+    device.check()?;
+    let load_ms = milliseconds(began);
+    let file_bytes = files
+        .files()
+        .iter()
+        .map(|(_, path)| std::fs::metadata(path).map_or(0, |file| file.len()))
+        .sum();
+    let model = ModelReport {
+        name: files
+            .space()
+            .or(embedder.name())
+            .unwrap_or("unnamed")
+            .to_owned(),
+        file_bytes,
+        device_bytes: device.bytes_in_use(),
+        hidden_size: embedder.decoder().config.hidden_size,
+        layers: embedder.decoder().config.num_hidden_layers,
+        vision_layers: embedder.vision().map_or(0, |vision| vision.config.depth),
+    };
+
+    let options = EncodeOptions::new(passage_task(&embedder)?);
+    let mut measurements = Vec::new();
+    for n_tokens in &args.tokens {
+        let text = text_of(embedder.tokenizer(), options.task, *n_tokens)?;
+        let input = Input::Text(text);
+        measurements.push(measure(&embedder, "text", &input, &options, args.repeats)?);
+    }
+    if embedder.vision().is_some() && !args.no_picture {
+        let input = Input::Pixels(picture()?);
+        let name = format!("picture {PICTURE_PX}x{PICTURE_PX}");
+        measurements.push(measure(&embedder, &name, &input, &options, args.repeats)?);
+    }
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        device: device_report(&device),
+        model,
+        open_ms,
+        load_ms,
+        measurements,
+        peak_rss_bytes: peak_rss_bytes(),
+    };
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report)
+            .map_err(|error| Failure::new(Code::Internal, error.to_string()))?,
+        false => table(&report),
+    };
+    writeln!(stdout(), "{text}")
+        .map_err(|error| Failure::new(Code::Io, format!("standard output: {error}")))
+}
+
+/// Passages of the first task that the model has.
+fn passage_task(embedder: &Embedder) -> Result<TaskPrompt, Failure> {
+    let task = embedder.tasks().next().ok_or_else(|| {
+        Failure::new(
+            Code::TaskUnavailable,
+            "the model needs an adapter, or a task merged into it, but has none",
+        )
+    })?;
+    let prompt = match task {
+        Task::TextMatching => Prompt::Query,
+        Task::Retrieval | Task::Code => Prompt::Passage,
+    };
+    Ok(TaskPrompt::new(task, prompt))
+}
+
+/// A text that has exactly `n_tokens` tokens with its prefix.
+fn text_of(tokenizer: &Tokenizer, task: TaskPrompt, n_tokens: usize) -> Result<String, Failure> {
+    // What a vocabulary makes of a word differs; each of these is one token in some.
+    const WORDS: [&str; 4] = [" the", " of", " a", "."];
+    let count = |text: &str| -> Result<usize, Error> {
+        Ok(tokenizer.encode(&prompt::full_text(task, text))?.ids.len())
+    };
+    let mut text = String::from("A");
+    let mut found = count(&text)?;
+    'longer: while found < n_tokens {
+        for word in WORDS {
+            let longer = format!("{text}{word}");
+            let n_longer = count(&longer)?;
+            if (found + 1..=n_tokens).contains(&n_longer) {
+                (text, found) = (longer, n_longer);
+                continue 'longer;
+            }
+        }
+        break;
+    }
+    match found == n_tokens {
+        true => Ok(text),
+        false => Err(Failure::new(
+            Code::InputInvalid,
+            format!("needed a text of {n_tokens} tokens with its prefix, found one of {found}"),
+        )),
+    }
+}
+
+/// A picture with something in every patch, the same every time.
+fn picture() -> Result<RgbImage, Failure> {
+    let mut pixels = Vec::with_capacity(PICTURE_PX * PICTURE_PX * 3);
+    for y in 0..PICTURE_PX {
+        for x in 0..PICTURE_PX {
+            pixels.extend([x, y, x ^ y].map(|value| (value % 256) as u8));
+        }
+    }
+    Ok(RgbImage::from_rgb(PICTURE_PX, PICTURE_PX, pixels).map_err(Error::from)?)
+}
+
+fn measure(
+    embedder: &Embedder,
+    name: &str,
+    input: &Input,
+    options: &EncodeOptions,
+    n: u32,
+) -> Result<Measurement, Failure> {
+    let inputs = std::slice::from_ref(input);
+    let call = || -> Result<(f64, usize), Failure> {
+        let began = Instant::now();
+        let results = pollster::block_on(embedder.encode(inputs, options, &mut (), |_, _| ()))?;
+        let took = milliseconds(began);
+        let mut tokens = 0;
+        for result in results {
+            tokens += result?.n_tokens;
+        }
+        Ok((took, tokens))
+    };
+    let (first_ms, tokens) = call()?;
+    let mut times = (0..n)
+        .map(|_| call().map(|(took, _)| took))
+        .collect::<Result<Vec<_>, _>>()?;
+    times.sort_by(f64::total_cmp);
+    let middle = times.len() / 2;
+    let median_ms = match times.len() % 2 {
+        0 => (times[middle - 1] + times[middle]) / 2.0,
+        _ => times[middle],
+    };
+    Ok(Measurement {
+        input: name.to_owned(),
+        tokens,
+        first_ms,
+        min_ms: times[0],
+        median_ms,
+        n,
+    })
+}
+
+fn device_report(device: &Device) -> DeviceReport {
+    let info = device.info();
+    let driver = device.setup().map(|setup| {
+        let adapter = setup.adapter.get_info();
+        format!("{} {}", adapter.driver, adapter.driver_info)
+            .trim()
+            .to_owned()
+    });
+    DeviceReport {
+        kind: match info.kind {
+            Kind::Gpu => "gpu",
+            Kind::Cpu => "cpu",
+        },
+        name: info.name.clone(),
+        backend: info.backend.clone(),
+        driver,
+        is_software: info.is_software,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// Linux counts it; elsewhere nothing does without a system library.
+fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    // To the microsecond: further digits are noise.
+    (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn table(report: &Report) -> String {
+    let (device, model) = (&report.device, &report.model);
+    let driver = device
+        .driver
+        .as_ref()
+        .map_or(String::new(), |driver| format!(", {driver}"));
+    let mut text = format!(
+        "device    {} ({}{driver}), {} threads\nmodel     {}, {} + {} layers, {} on disk, {} on the device\nopen      {:.1} ms\nload      {:.1} ms\n",
+        device.name,
+        device.backend,
+        device.threads,
+        model.name,
+        model.layers,
+        model.vision_layers,
+        DecimalBytes(model.file_bytes),
+        DecimalBytes(model.device_bytes),
+        report.open_ms,
+        report.load_ms,
+    );
+    if let Some(n_bytes) = report.peak_rss_bytes {
+        text += &format!("memory    {} at most\n", DecimalBytes(n_bytes));
+    }
+    text += &format!(
+        "\n{:18} {:>6}  {:>11}  {:>11}  {:>11}  {:>3}\n",
+        "input", "tokens", "first, ms", "min, ms", "median, ms", "n"
+    );
+    for each in &report.measurements {
+        text += &format!(
+            "{:18} {:>6}  {:>11.1}  {:>11.1}  {:>11.1}  {:>3}\n",
+            each.input, each.tokens, each.first_ms, each.min_ms, each.median_ms, each.n
+        );
+    }
+    text.trim_end().to_owned()
+}
