@@ -21,10 +21,10 @@ demo: ## build everything, serve the search page and print its address
 test: ## format, lints, Rust tests on CPU and Vulkan, TypeScript, wasm, browser tests in Chromium
 	@scripts/test.sh
 
-bench: ## load time, time per text and picture on each device, wasm size
+bench: ## load time, time per text and picture on each device, wasm size (BENCH=--save keeps them)
 	@scripts/setup.sh
-	@$(MAKE) --no-print-directory wasm
-	@bash -c '. scripts/env.sh && exec node scripts/bench.mjs $(BENCH)'
+	@$(MAKE) --no-print-directory package
+	@bash -c '. scripts/env.sh && cargo build --release --locked --bin jina-embed && exec node scripts/bench.mjs $(BENCH)'
 
 wasm: ## the Rust library for browsers, into www/lib/wasm/, with its size
 	@scripts/setup.sh native wasm node
