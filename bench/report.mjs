@@ -14,6 +14,7 @@ function milliseconds(ms) {
 }
 
 function megabytes(nBytes) {
+  if (nBytes >= 1e9) return `${(nBytes / 1e9).toFixed(1)} GB`;
   return `${(nBytes / 1e6).toFixed(nBytes < 10e6 ? 1 : 0)} MB`;
 }
 

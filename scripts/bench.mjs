@@ -35,8 +35,8 @@ if (!Number.isInteger(repeats) || repeats < 1) fail(`--repeats needs a number ab
 const unknown = options.only.find((device) => !DEVICES.includes(device));
 if (unknown) fail(`--only needs one of ${DEVICES.join(', ')}, found '${unknown}'`);
 
-const cache = process.env.JINA_CACHE ?? join(homedir(), '.cache/jina-embeddings-web');
-const command = join(process.env.CARGO_TARGET_DIR ?? join(cache, 'target'), 'release/jina-embed');
+const cache = process.env.JINA_CACHE || join(homedir(), '.cache/jina-embeddings-web');
+const command = join(process.env.CARGO_TARGET_DIR || join(cache, 'target'), 'release/jina-embed');
 const wasmFile = join(root, 'pkg-config/dist/wasm/jina_embeddings_web_bg.wasm');
 for (const [path, how] of [
   [command, 'cargo build --release --locked --bin jina-embed'],
