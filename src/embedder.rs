@@ -9,7 +9,9 @@ use crate::{
     image::{self, Patches, Preprocessor, RgbImage},
     model::{Adapter, Decoder, Observer, Positions, Projector, VisionTower},
     pooling,
-    text::{Task, TaskPrompt, Tokenizer, Tokens, late_chunking::Document, prompt, prompt::ImagePrompt},
+    text::{
+        Task, TaskPrompt, Tokenizer, Tokens, late_chunking::Document, prompt, prompt::ImagePrompt,
+    },
     weights::Loaded,
 };
 
@@ -83,15 +85,36 @@ pub struct Embedder {
 /// An input on its way into the model.
 enum Prepared {
     Text(Tokens),
-    Image { patches: Patches, prompt: ImagePrompt },
+    Image {
+        patches: Patches,
+        prompt: ImagePrompt,
+    },
 }
 
 impl Embedder {
     /// An embedder of a loaded model.
     pub fn new(device: Device, loaded: Loaded) -> Self {
-        let Loaded { decoder, vision, projector, tokenizer, tasks, merged, name } = loaded;
+        let Loaded {
+            decoder,
+            vision,
+            projector,
+            tokenizer,
+            tasks,
+            merged,
+            name,
+        } = loaded;
         let limits = image::Limits::default();
-        Self { device, decoder, vision, projector, tokenizer, tasks, merged, name, limits }
+        Self {
+            device,
+            decoder,
+            vision,
+            projector,
+            tokenizer,
+            tasks,
+            merged,
+            name,
+            limits,
+        }
     }
 
     pub fn device(&self) -> &Device {
@@ -143,8 +166,14 @@ impl Embedder {
             .device
             .watched(async {
                 match options.late_chunking {
-                    true => self.encode_chunks(inputs, options, adapter, observer, on_done).await,
-                    false => self.encode_each(inputs, options, adapter, observer, on_done).await,
+                    true => {
+                        self.encode_chunks(inputs, options, adapter, observer, on_done)
+                            .await
+                    }
+                    false => {
+                        self.encode_each(inputs, options, adapter, observer, on_done)
+                            .await
+                    }
                 }
             })
             .await;
@@ -272,26 +301,37 @@ impl Embedder {
         observer: &mut O,
     ) -> Result<Embedding> {
         let (hidden_states, pooled) = match prepared {
-            Prepared::Text(tokens) => {
-                (self.hidden_states_of_text(&tokens.ids, adapter, observer).await?, 0..tokens.ids.len())
-            }
+            Prepared::Text(tokens) => (
+                self.hidden_states_of_text(&tokens.ids, adapter, observer)
+                    .await?,
+                0..tokens.ids.len(),
+            ),
             Prepared::Image { patches, prompt } => (
-                self.hidden_states_of_image(patches, prompt, adapter, observer).await?,
+                self.hidden_states_of_image(patches, prompt, adapter, observer)
+                    .await?,
                 prompt.pooled.clone(),
             ),
         };
         let n_tokens = hidden_states.dims()[0];
         if options.multivector {
-            let projector = self.projector.as_ref().ok_or_else(|| Error::TaskUnavailable {
-                needed: "multi-vector projector".into(),
-                found: "none in the loaded files".into(),
-            })?;
+            let projector = self
+                .projector
+                .as_ref()
+                .ok_or_else(|| Error::TaskUnavailable {
+                    needed: "multi-vector projector".into(),
+                    found: "none in the loaded files".into(),
+                })?;
             let dimensions = projector.dim();
             // A merged file has no adapter in its layers, but its projector may.
             let rows = projector.forward(hidden_states, Some(options.task.task()));
             let mut values = self.read(rows).await?;
             values.chunks_mut(dimensions).for_each(pooling::normalize);
-            return Ok(Embedding { values, rows: n_tokens, dimensions, n_tokens });
+            return Ok(Embedding {
+                values,
+                rows: n_tokens,
+                dimensions,
+                n_tokens,
+            });
         }
         let mean = mean_of_rows(hidden_states, pooled);
         let mean = self.read(mean).await?;
@@ -332,7 +372,9 @@ impl Embedder {
         let spans = document.token_spans(&tokens, max_length)?;
         tokens.truncate(max_length)?;
         observer.prepared();
-        let hidden_states = self.hidden_states_of_text(&tokens.ids, adapter, observer).await?;
+        let hidden_states = self
+            .hidden_states_of_text(&tokens.ids, adapter, observer)
+            .await?;
         let means = spans
             .iter()
             .map(|span| mean_of_rows(hidden_states.clone(), span.clone()))
@@ -357,7 +399,10 @@ impl Embedder {
         let embeddings = self.decoder.embed(ids);
         observer.tensor(|| "text.embed_tokens".into(), &embeddings);
         let positions = Positions::text(ids.len());
-        Ok(self.decoder.forward(embeddings, &positions, adapter, observer).await?)
+        Ok(self
+            .decoder
+            .forward(embeddings, &positions, adapter, observer)
+            .await?)
     }
 
     /// - returns: `[prompt.ids.len(), hidden_size]`
@@ -393,14 +438,27 @@ impl Embedder {
             0,
         );
         let positions = Positions::with_image(prompt.ids.len(), span.start, n_rows, n_cols);
-        Ok(self.decoder.forward(embeddings, &positions, adapter, observer).await?)
+        Ok(self
+            .decoder
+            .forward(embeddings, &positions, adapter, observer)
+            .await?)
     }
 
-    fn single_vector(&self, mut mean: Vec<f32>, options: &EncodeOptions, n_tokens: usize) -> Embedding {
+    fn single_vector(
+        &self,
+        mut mean: Vec<f32>,
+        options: &EncodeOptions,
+        n_tokens: usize,
+    ) -> Embedding {
         pooling::normalize(&mut mean);
         let dimensions = options.dimensions.unwrap_or(mean.len());
         let values = pooling::truncate(mean, dimensions);
-        Embedding { values, rows: 1, dimensions, n_tokens }
+        Embedding {
+            values,
+            rows: 1,
+            dimensions,
+            n_tokens,
+        }
     }
 
     /// The numbers of a tensor; a number that is not finite is an error, not a result.
@@ -409,8 +467,9 @@ impl Embedder {
             .into_data_async()
             .await
             .map_err(|error| self.device.execution_error(error))?;
-        let values: Vec<f32> =
-            data.try_to_vec().map_err(|error| self.device.execution_error(error))?;
+        let values: Vec<f32> = data
+            .try_to_vec()
+            .map_err(|error| self.device.execution_error(error))?;
         // A device that failed leaves zeros or old numbers behind: its error comes first.
         self.device.check()?;
         match values.iter().position(|value| !value.is_finite()) {

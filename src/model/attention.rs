@@ -30,29 +30,38 @@ pub fn causal_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<2> {
         let n_queries = block.min(n_tokens - start);
         let n_keys = start + n_queries;
         // [H, Q, D] -> [G, H/G * Q, D]: the heads of a group share its keys in one product.
-        let queries = q
-            .clone()
-            .narrow(1, start, n_queries)
-            .reshape([n_groups, heads_per_group * n_queries, head_dim]);
+        let queries = q.clone().narrow(1, start, n_queries).reshape([
+            n_groups,
+            heads_per_group * n_queries,
+            head_dim,
+        ]);
         let keys = k.clone().narrow(1, 0, n_keys);
         let values = v.clone().narrow(1, 0, n_keys);
         let scores = queries.matmul(keys.transpose()).mul_scalar(scale);
         let scores: Tensor<4> = scores.reshape([n_groups, heads_per_group, n_queries, n_keys]);
         let hidden: Tensor<2, Bool> =
             Tensor::tril_mask([n_queries, n_keys], start as i64, &scores.device());
-        let scores = scores.mask_fill(hidden.unsqueeze::<4>().expand([
-            n_groups,
-            heads_per_group,
-            n_queries,
-            n_keys,
-        ]), MASKED);
+        let scores = scores.mask_fill(
+            hidden
+                .unsqueeze::<4>()
+                .expand([n_groups, heads_per_group, n_queries, n_keys]),
+            MASKED,
+        );
         let weights: Tensor<3> =
             softmax(scores, 3).reshape([n_groups, heads_per_group * n_queries, n_keys]);
-        let context = weights.matmul(values).reshape([n_heads, n_queries, head_dim]);
+        let context = weights
+            .matmul(values)
+            .reshape([n_heads, n_queries, head_dim]);
         contexts.push(context);
     }
-    let context = if contexts.len() == 1 { contexts.remove(0) } else { Tensor::cat(contexts, 1) };
-    context.swap_dims(0, 1).reshape([n_tokens, n_heads * head_dim])
+    let context = if contexts.len() == 1 {
+        contexts.remove(0)
+    } else {
+        Tensor::cat(contexts, 1)
+    };
+    context
+        .swap_dims(0, 1)
+        .reshape([n_tokens, n_heads * head_dim])
 }
 
 /// - `q`, `k`, `v`: `[batch, T, D]`, where batch runs over windows and heads
@@ -80,7 +89,11 @@ pub fn full_attention(
         }
         contexts.push(softmax(scores, 2).matmul(v.clone()));
     }
-    if contexts.len() == 1 { contexts.remove(0) } else { Tensor::cat(contexts, 1) }
+    if contexts.len() == 1 {
+        contexts.remove(0)
+    } else {
+        Tensor::cat(contexts, 1)
+    }
 }
 
 /// Queries per block, so that `n_batch * block * n_tokens` scores fit in [`MAX_SCORES`].

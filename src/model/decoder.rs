@@ -79,8 +79,12 @@ impl Decoder {
         observer: &mut O,
     ) -> Result<Tensor<2>, Stopped> {
         let config = &self.config;
-        let table =
-            rope::mrope(positions, config.rope_theta, config.mrope_section, config.head_dim);
+        let table = rope::mrope(
+            positions,
+            config.rope_theta,
+            config.mrope_section,
+            config.head_dim,
+        );
         let rope = Rope::new(&table, &self.device());
         let mut x = embeddings;
         for (n, layer) in self.layers.iter().enumerate() {
@@ -108,7 +112,9 @@ impl DecoderLayer {
         record("input", &x);
         let normed = self.input_layernorm.forward(x.clone());
         record("input_layernorm", &normed);
-        let attended = self.self_attn.forward(normed, rope, adapter, config, record);
+        let attended = self
+            .self_attn
+            .forward(normed, rope, adapter, config, record);
         let x = x + attended;
         let normed = self.post_attention_layernorm.forward(x.clone());
         record("post_attention_layernorm", &normed);
@@ -150,5 +156,6 @@ impl SelfAttention {
 /// `[rows, n_heads * D]` to `[n_heads, rows, D]`
 pub(super) fn heads(x: Tensor<2>, n_heads: usize) -> Tensor<3> {
     let [n_rows, width] = x.dims();
-    x.reshape([n_rows, n_heads, width / n_heads]).swap_dims(0, 1)
+    x.reshape([n_rows, n_heads, width / n_heads])
+        .swap_dims(0, 1)
 }

@@ -30,7 +30,11 @@ pub struct Linear {
 impl Linear {
     /// A layer without adapters.
     pub fn new(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
-        Self { weight, bias, adapters: BTreeMap::new() }
+        Self {
+            weight,
+            bias,
+            adapters: BTreeMap::new(),
+        }
     }
 
     /// - `x`: `[M, K]`

@@ -29,7 +29,11 @@ impl Positions {
     /// Text alone: 0, 1, 2, … on all axes.
     pub fn text(n_tokens: usize) -> Self {
         let axis: Vec<u32> = (0..n_tokens as u32).collect();
-        Self { time: axis.clone(), height: axis.clone(), width: axis }
+        Self {
+            time: axis.clone(),
+            height: axis.clone(),
+            width: axis,
+        }
     }
 
     /// Text around one picture of `n_rows x n_cols` merged units whose tokens start at `start`.
@@ -102,7 +106,11 @@ pub fn vision(patches: &[(u32, u32)], head_dim: usize) -> RopeTable {
     let n = frequencies.len();
     table(patches.len(), head_dim, |row, channel| {
         let (y, x) = patches[row];
-        if channel < n { y as f32 * frequencies[channel] } else { x as f32 * frequencies[channel - n] }
+        if channel < n {
+            y as f32 * frequencies[channel]
+        } else {
+            x as f32 * frequencies[channel - n]
+        }
     })
 }
 
@@ -139,7 +147,10 @@ impl Rope {
             let data = TensorData::new(values.to_vec(), [1, rows, table.head_dim]);
             Tensor::from_data(data, device)
         };
-        Self { cos: upload(&table.cos), sin: upload(&table.sin) }
+        Self {
+            cos: upload(&table.cos),
+            sin: upload(&table.sin),
+        }
     }
 
     /// Rotates queries or keys in the half-split (NeoX) form: `x * cos + (-x₂, x₁) * sin`.
@@ -162,8 +173,17 @@ mod tests {
     fn a_picture_holds_time_still_and_counts_rows_and_columns() {
         // The check of spec section 5.2: four text tokens, 2 x 2 units, then text.
         let positions = Positions::with_image(15, 4, 2, 2);
-        assert_eq!(positions.time, [0, 1, 2, 3, 4, 4, 4, 4, 6, 7, 8, 9, 10, 11, 12]);
-        assert_eq!(positions.height, [0, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12]);
-        assert_eq!(positions.width, [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(
+            positions.time,
+            [0, 1, 2, 3, 4, 4, 4, 4, 6, 7, 8, 9, 10, 11, 12]
+        );
+        assert_eq!(
+            positions.height,
+            [0, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12]
+        );
+        assert_eq!(
+            positions.width,
+            [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+        );
     }
 }

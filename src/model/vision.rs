@@ -168,7 +168,8 @@ impl VisionAttention {
             )),
         };
         // [heads, P, D] -> [P, C]
-        self.proj.forward(context.swap_dims(0, 1).reshape([n_patches, width]), None)
+        self.proj
+            .forward(context.swap_dims(0, 1).reshape([n_patches, width]), None)
     }
 }
 
@@ -179,14 +180,18 @@ impl Merger {
         let [n_patches, width] = normed.dims();
         let joined_width = self.linear1.weight.dims()[1];
         let joined = normed.reshape([n_patches * width / joined_width, joined_width]);
-        self.linear2.forward(gelu(self.linear1.forward(joined, None)), None)
+        self.linear2
+            .forward(gelu(self.linear1.forward(joined, None)), None)
     }
 }
 
 impl Windows {
     fn new(layout: &WindowLayout, merge_unit: usize, device: &Device) -> Self {
-        let lengths: Vec<usize> =
-            layout.window_lengths.iter().map(|n_units| n_units * merge_unit).collect();
+        let lengths: Vec<usize> = layout
+            .window_lengths
+            .iter()
+            .map(|n_units| n_units * merge_unit)
+            .collect();
         let n_windows = lengths.len();
         let length = lengths.iter().copied().max().unwrap_or(0);
         let mut gather = Vec::with_capacity(n_windows * length);
@@ -209,9 +214,8 @@ impl Windows {
         Self {
             gather: indices(gather, device),
             scatter: indices(scatter, device),
-            mask: ragged.then(|| {
-                Tensor::from_data(TensorData::new(mask, [n_windows, 1, length]), device)
-            }),
+            mask: ragged
+                .then(|| Tensor::from_data(TensorData::new(mask, [n_windows, 1, length]), device)),
             n_windows,
             length,
         }
@@ -220,19 +224,23 @@ impl Windows {
     /// `[heads, P, D]` to `[heads * W, L, D]`
     fn gather(&self, x: Tensor<3>) -> Tensor<3> {
         let [n_heads, _, head_dim] = x.dims();
-        x.select(1, self.gather.clone()).reshape([n_heads * self.n_windows, self.length, head_dim])
+        x.select(1, self.gather.clone())
+            .reshape([n_heads * self.n_windows, self.length, head_dim])
     }
 
     /// `[heads * W, L, D]` to `[heads, P, D]`
     fn scatter(&self, x: Tensor<3>) -> Tensor<3> {
         let [n_batch, length, head_dim] = x.dims();
         let n_heads = n_batch / self.n_windows;
-        x.reshape([n_heads, self.n_windows * length, head_dim]).select(1, self.scatter.clone())
+        x.reshape([n_heads, self.n_windows * length, head_dim])
+            .select(1, self.scatter.clone())
     }
 
     /// The mask of every head: `[heads * W, 1, L]`
     fn key_mask(&self, n_heads: usize) -> Option<Tensor<3>> {
-        self.mask.as_ref().map(|mask| mask.clone().repeat_dim(0, n_heads))
+        self.mask
+            .as_ref()
+            .map(|mask| mask.clone().repeat_dim(0, n_heads))
     }
 }
 

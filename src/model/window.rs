@@ -29,7 +29,10 @@ impl WindowLayout {
                 window_lengths.push(unit_order.len() - before);
             }
         }
-        Self { unit_order, window_lengths }
+        Self {
+            unit_order,
+            window_lengths,
+        }
     }
 
     /// Patches in the order computed, as rows of the input.
@@ -61,8 +64,7 @@ impl WindowLayout {
             let (row, col) = (*unit as usize / n_cols, *unit as usize % n_cols);
             for y in 0..merge_size {
                 for x in 0..merge_size {
-                    positions
-                        .push(((row * merge_size + y) as u32, (col * merge_size + x) as u32));
+                    positions.push(((row * merge_size + y) as u32, (col * merge_size + x) as u32));
                 }
             }
         }

@@ -69,9 +69,18 @@ enum Line {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer<'a> {
-    Single { index: usize, embedding: &'a [f32] },
-    Multi { index: usize, embeddings: Vec<&'a [f32]> },
-    Failed { index: usize, error: AnswerError },
+    Single {
+        index: usize,
+        embedding: &'a [f32],
+    },
+    Multi {
+        index: usize,
+        embeddings: Vec<&'a [f32]>,
+    },
+    Failed {
+        index: usize,
+        error: AnswerError,
+    },
 }
 
 #[derive(Serialize)]
@@ -113,7 +122,9 @@ fn encode_lines(
 ) -> Result<(), Failure> {
     for (index, line) in stdin().lock().lines().enumerate() {
         let result = match read_line(&read(line)?) {
-            Ok(input) => encode(embedder, &[input], options)?.pop().unwrap_or(Err(Error::Aborted)),
+            Ok(input) => encode(embedder, &[input], options)?
+                .pop()
+                .unwrap_or(Err(Error::Aborted)),
             Err(error) => Err(error),
         };
         writer.write(index, &result)?;
@@ -128,8 +139,10 @@ fn encode_document(
 ) -> Result<(), Failure> {
     let mut inputs = Vec::new();
     for (index, line) in stdin().lock().lines().enumerate() {
-        let input = read_line(&read(line)?)
-            .map_err(|source| Error::Input { index, source: Box::new(source) })?;
+        let input = read_line(&read(line)?).map_err(|source| Error::Input {
+            index,
+            source: Box::new(source),
+        })?;
         inputs.push(input);
     }
     for (index, result) in encode(embedder, &inputs, options)?.iter().enumerate() {
@@ -160,7 +173,10 @@ fn read_line(line: &str) -> Result<Input, Error> {
         Line::Text(text) => Ok(Input::Text(text)),
         Line::Image(path) => match std::fs::read(&path) {
             Ok(bytes) => Ok(Input::Image(bytes)),
-            Err(source) => Err(Error::Io { path: path.display().to_string(), source }),
+            Err(source) => Err(Error::Io {
+                path: path.display().to_string(),
+                source,
+            }),
         },
     }
 }
@@ -184,14 +200,21 @@ impl Writer {
         let shown = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{human_pos} inputs, {per_sec}");
         let shown = style.map_or(shown.clone(), |style| shown.with_style(style));
-        Writer { out: BufWriter::new(stdout()), n_written: 0, n_failed: 0, shown, multivector }
+        Writer {
+            out: BufWriter::new(stdout()),
+            n_written: 0,
+            n_failed: 0,
+            shown,
+            multivector,
+        }
     }
 
     fn write(&mut self, index: usize, result: &Result<Embedding, Error>) -> Result<(), Failure> {
         let answer = match result {
-            Ok(embedding) if !self.multivector => {
-                Answer::Single { index, embedding: &embedding.values }
-            }
+            Ok(embedding) if !self.multivector => Answer::Single {
+                index,
+                embedding: &embedding.values,
+            },
             Ok(embedding) => Answer::Multi {
                 index,
                 embeddings: embedding.values.chunks(embedding.dimensions).collect(),
@@ -199,7 +222,10 @@ impl Writer {
             Err(error) => {
                 self.n_failed += 1;
                 let (code, message) = (error.code().as_str(), error.to_string());
-                Answer::Failed { index, error: AnswerError { code, message } }
+                Answer::Failed {
+                    index,
+                    error: AnswerError { code, message },
+                }
             }
         };
         self.n_written += 1;
@@ -252,7 +278,8 @@ fn load(files: &ModelFiles, device: &Device) -> Result<Embedder, Failure> {
     };
     let bar = ProgressBar::with_draw_target(None, target);
     let template = "loading {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
-    let bar = ProgressStyle::with_template(template).map_or(bar.clone(), |style| bar.with_style(style));
+    let bar =
+        ProgressStyle::with_template(template).map_or(bar.clone(), |style| bar.with_style(style));
     let mut total_bytes = 0;
     let embedder = files.load(device, |progress| {
         total_bytes = progress.total_bytes;
@@ -270,7 +297,11 @@ fn load(files: &ModelFiles, device: &Device) -> Result<Embedder, Failure> {
 
 /// `retrieval=path`
 fn parse_adapter(text: &str) -> Result<(Task, PathBuf), String> {
-    let (task, path) = text.split_once('=').ok_or("an adapter is given as TASK=GGUF")?;
-    let task = task.parse().map_err(|error: jina_embeddings_web::text::Error| error.to_string())?;
+    let (task, path) = text
+        .split_once('=')
+        .ok_or("an adapter is given as TASK=GGUF")?;
+    let task = task
+        .parse()
+        .map_err(|error: jina_embeddings_web::text::Error| error.to_string())?;
     Ok((task, PathBuf::from(path)))
 }
