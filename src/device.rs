@@ -18,7 +18,7 @@ use burn::{
     },
 };
 
-use crate::{Code, Error, Result};
+use crate::{Code, Error, Result, kernels::Kernels};
 
 /// Which kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +180,15 @@ impl Device {
     /// What it is.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// The form of the model's operations that runs best here.
+    pub fn kernels(&self) -> Kernels {
+        match self.info.kind {
+            Kind::Cpu => Kernels::Portable,
+            Kind::Gpu if self.info.is_software => Kernels::Direct,
+            Kind::Gpu => Kernels::Tiled,
+        }
     }
 
     /// The wgpu objects behind a graphics device.

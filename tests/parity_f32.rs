@@ -7,9 +7,9 @@ mod common;
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 use burn::tensor::Tensor;
-use common::{Worst, deviation, devices, encode, fixture, golden, json, load, wait};
+use common::{Target, Worst, deviation, encode, fixture, golden, json, load, targets, wait};
 use jina_embeddings_web::{
-    Device, Embedder, EncodeOptions, Input,
+    Embedder, EncodeOptions, Input,
     convert::{self, Dtype},
     model::{Observer, Positions, WindowLayout, rope},
     model_files::ModelFiles,
@@ -47,8 +47,8 @@ fn model() -> ModelFiles {
     ModelFiles::find(directory).expect("a model directory")
 }
 
-fn open(device: &Device) -> Embedder {
-    load(device, model().files())
+fn open(target: &Target) -> Embedder {
+    load(target, model().files())
 }
 
 fn task_prompt(task: &str, prompt: &str) -> TaskPrompt {
@@ -83,8 +83,9 @@ fn ids_of(value: &serde_json::Value) -> Vec<u32> {
 fn texts_give_the_vectors_of_the_reference_for_every_task_and_length() {
     let golden = golden("tiny/golden/text.safetensors");
     let cases = json("tiny/golden/text.json");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let (mut single, mut multi) = (Worst::new(), Worst::new());
         for case in cases["cases"].as_array().expect("cases") {
             let (id, text_id) = (str_of(case, "id"), str_of(case, "text_id"));
@@ -150,7 +151,7 @@ fn cut(whole: &[f32], dimensions: usize) -> Vec<f32> {
 #[test]
 fn the_dimensions_option_cuts_and_scales_like_the_reference() {
     let golden = golden("tiny/golden/text.safetensors");
-    let embedder = open(&Device::cpu());
+    let embedder = open(&Target::cpu());
     let mut worst = Worst::new();
     for dimensions in [16, 32, 64, 128] {
         let options = EncodeOptions {
@@ -171,7 +172,7 @@ fn the_dimensions_option_cuts_and_scales_like_the_reference() {
 #[test]
 fn a_text_that_holds_vision_tokens_is_pooled_like_any_other_text() {
     let golden = golden("tiny/golden/text.safetensors");
-    let embedder = open(&Device::cpu());
+    let embedder = open(&Target::cpu());
     let options = EncodeOptions::new(task_prompt("retrieval", "query"));
     let found = encode(
         &embedder,
@@ -199,8 +200,9 @@ fn a_text_that_holds_vision_tokens_is_pooled_like_any_other_text() {
 #[test]
 fn long_texts_are_cut_from_the_right_like_the_reference() {
     let golden = golden("tiny/golden/text.safetensors");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let (mut single, mut multi) = (Worst::new(), Worst::new());
         for max_length in [8, 32] {
             let options = EncodeOptions {
@@ -243,8 +245,9 @@ fn late_chunking_gives_the_vectors_of_the_reference() {
         .map(|chunk| chunk.as_str().expect("a text").to_string())
         .collect();
     let task = task_prompt(str_of(&case, "task"), "passage");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let document = Document::new(task, &chunks).expect("a document");
         let tokens = embedder
             .tokenizer()
@@ -277,8 +280,9 @@ fn late_chunking_gives_the_vectors_of_the_reference() {
 fn pictures_give_the_vectors_of_the_reference_for_every_task_and_length() {
     let golden = golden("tiny/golden/image.safetensors");
     let images = json("tiny/golden/image.json");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let (mut single, mut multi) = (Worst::new(), Worst::new());
         for image in images.as_array().expect("images") {
             let id = str_of(image, "id");
@@ -370,6 +374,38 @@ fn compare_trace(embedder: &Embedder, input: Input, trace: &str, what: &str) {
         worst.add(name, deviation);
         compared.push(name.clone());
     }
+    // The layers add to the residual stream in the same step: what they added is the difference.
+    for (name, after, before) in [
+        (
+            "text.layer0.o_proj",
+            "text.layer0.attn_residual",
+            "text.layer0.input",
+        ),
+        (
+            "text.layer0.mlp",
+            "text.layer0.output",
+            "text.layer0.attn_residual",
+        ),
+        (
+            "vision.block0.attn",
+            "vision.block0.attn_residual",
+            "vision.block0.input",
+        ),
+        (
+            "vision.block0.mlp",
+            "vision.block0.output",
+            "vision.block0.attn_residual",
+        ),
+    ] {
+        let Some((_, needed)) = golden.get(name) else {
+            continue;
+        };
+        let [after, before] = [after, before].map(|name| recorder.0[name].clone());
+        let mut deviation = deviation(&values(after - before), needed);
+        deviation.max_abs /= deviation.scale;
+        worst.add(name, deviation);
+        compared.push(name.into());
+    }
     // Queries, keys and values are one tensor in the reference and three layers here.
     if let Some((shape, needed)) = golden.get("vision.block0.qkv") {
         let width = shape[1] / 3;
@@ -411,11 +447,12 @@ fn compare_trace(embedder: &Embedder, input: Input, trace: &str, what: &str) {
 
 #[test]
 fn every_intermediate_of_a_text_equals_the_reference() {
-    for (device_name, device) in devices() {
+    for target in targets() {
+        let device_name = target.name;
         let input = Input::Text(text_of("question"));
         let what = format!("text trace on {device_name}");
         compare_trace(
-            &open(&device),
+            &open(&target),
             input,
             "tiny/golden/trace_text.safetensors",
             &what,
@@ -425,12 +462,13 @@ fn every_intermediate_of_a_text_equals_the_reference() {
 
 #[test]
 fn every_intermediate_of_a_picture_equals_the_reference() {
-    for (device_name, device) in devices() {
+    for target in targets() {
+        let device_name = target.name;
         let path = fixture("tiny/golden/images/cat_crop_168x140.png");
         let input = Input::Image(std::fs::read(path).expect("the picture"));
         let what = format!("picture trace on {device_name}");
         compare_trace(
-            &open(&device),
+            &open(&target),
             input,
             "tiny/golden/trace_image.safetensors",
             &what,
@@ -442,8 +480,9 @@ fn every_intermediate_of_a_picture_equals_the_reference() {
 fn the_towers_output_equals_the_reference_for_every_picture() {
     let golden = golden("tiny/golden/image.safetensors");
     let images = json("tiny/golden/image.json");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let mut worst = Worst::new();
         for image in images.as_array().expect("images") {
             let (id, file) = (str_of(image, "id"), str_of(image, "file"));
@@ -478,7 +517,7 @@ fn the_towers_output_equals_the_reference_for_every_picture() {
 fn positions_and_rotary_tables_equal_the_reference() {
     let text = golden("tiny/golden/trace_text.safetensors");
     let image = golden("tiny/golden/trace_image.safetensors");
-    let embedder = open(&Device::cpu());
+    let embedder = open(&Target::cpu());
     let config = &embedder.decoder().config;
     // cat_crop: 5 x 6 merged units after im_start, user, newline and vision_start.
     let cases = [

@@ -5,7 +5,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Worst, deviation, devices, encode, fixture, golden, json, load};
+use common::{Worst, deviation, encode, fixture, golden, json, load, targets};
 use jina_embeddings_web::{EncodeOptions, Input, text::Task, weights::Role};
 
 /// Activations are f32, so only the order of summation differs from the reference.
@@ -22,8 +22,9 @@ fn texts() -> serde_json::Map<String, serde_json::Value> {
 fn compare_texts(files: &[(Role, PathBuf)], reference: &str, task: Task, what: &str) {
     let reference = golden(reference);
     let texts = texts();
-    for (device_name, device) in devices() {
-        let embedder = load(&device, files);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = load(&target, files);
         let mut worst = Worst::new();
         for (name, (_, needed)) in &reference {
             let (text_id, prompt) = name.split_once('|').expect("a name with its prompt");
@@ -107,8 +108,9 @@ fn an_mmproj_file_of_llama_cpp_gives_the_picture_vectors_of_the_reference() {
         golden("tiny_gguf/mmproj-tiny-jina-v4-a-BF16+text-F16.window112.ref.safetensors");
     let images = json("tiny/golden/image.json");
     let options = EncodeOptions::new("retrieval".parse().expect("a task"));
-    for (device_name, device) in devices() {
-        let embedder = load(&device, &files);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = load(&target, &files);
         let mut worst = Worst::new();
         for (name, (_, needed)) in &reference {
             // `tail` is what llama.cpp's own server pools, which is not the model's rule.

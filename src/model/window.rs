@@ -48,6 +48,14 @@ impl WindowLayout {
             .collect()
     }
 
+    /// Patches in each window, in window order.
+    pub fn patch_lengths(&self, merge_unit: usize) -> Vec<usize> {
+        self.window_lengths
+            .iter()
+            .map(|n_units| n_units * merge_unit)
+            .collect()
+    }
+
     /// Place of each row-major unit in the window order: undoes [`unit_order`](Self::unit_order).
     pub fn inverse(&self) -> Vec<u32> {
         let mut inverse = vec![0; self.unit_order.len()];

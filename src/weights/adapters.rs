@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 
 use crate::{
     Result,
-    model::{Decoder, DecoderLayer, Linear, Lora},
+    kernels::LowRank,
+    model::{Decoder, DecoderLayer, Linear},
     text::Task,
 };
 
@@ -110,7 +111,7 @@ fn attach(
     let b = if scale == 1.0 { b } else { b.mul_scalar(scale) };
     linear.adapters.insert(
         task,
-        Lora {
+        LowRank {
             a: a.1.reshape([rank, n_in]),
             b,
         },

@@ -38,8 +38,6 @@ pub struct Loaded {
     pub tokenizer: Tokenizer,
     /// Tasks that can be computed: those with an adapter or, in a merged file, the merged one.
     pub tasks: BTreeSet<Task>,
-    /// Whether the tasks come from adapters or are merged into the weights.
-    pub merged: bool,
     /// `general.name` of the text file.
     pub name: Option<String>,
 }
@@ -244,7 +242,6 @@ impl Parts {
             projector,
             tokenizer,
             tasks,
-            merged,
             name,
         })
     }

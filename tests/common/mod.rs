@@ -9,6 +9,7 @@ use std::{
 
 use jina_embeddings_web::{
     Device, Embedder, Embedding, EncodeOptions, Input,
+    kernels::Kernels,
     weights::{Loader, Role},
 };
 use safetensors::SafeTensors;
@@ -53,21 +54,54 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-/// The processor, and the graphics adapter of the machine: lavapipe where there is no other. A
-/// machine without one fails the tests rather than skipping them.
+/// A device and the form of the operations computed on it.
+#[derive(Clone)]
+pub struct Target {
+    pub name: &'static str,
+    pub device: Device,
+    pub kernels: Kernels,
+}
+
+impl Target {
+    pub fn cpu() -> Self {
+        Self {
+            name: "cpu",
+            device: Device::cpu(),
+            kernels: Kernels::Portable,
+        }
+    }
+}
+
+/// The processor, and the graphics adapter of the machine in each form of the operations:
+/// lavapipe where there is no other. A machine without one fails the tests rather than skipping
+/// them.
 ///
 /// The tests of a binary share one graphics device, and with it the shaders it compiled.
-pub fn devices() -> [(&'static str, Device); 2] {
+pub fn targets() -> [Target; 3] {
     static GPU: OnceLock<Device> = OnceLock::new();
-    let gpu = GPU.get_or_init(|| {
-        wait(Device::gpu()).expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)")
-    });
-    [("cpu", Device::cpu()), ("gpu", gpu.clone())]
+    let device = GPU
+        .get_or_init(|| {
+            wait(Device::gpu()).expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)")
+        })
+        .clone();
+    [
+        Target::cpu(),
+        Target {
+            name: "gpu, direct",
+            device: device.clone(),
+            kernels: Kernels::Direct,
+        },
+        Target {
+            name: "gpu, tiled",
+            device,
+            kernels: Kernels::Tiled,
+        },
+    ]
 }
 
 /// A model from files, fed in uneven chunks.
-pub fn load(device: &Device, files: &[(Role, PathBuf)]) -> Embedder {
-    let mut loader = Loader::new(device);
+pub fn load(target: &Target, files: &[(Role, PathBuf)]) -> Embedder {
+    let mut loader = Loader::new(&target.device);
     for (role, path) in files {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let name = path
@@ -84,10 +118,8 @@ pub fn load(device: &Device, files: &[(Role, PathBuf)]) -> Embedder {
         }
         loader.end_file().expect(name);
     }
-    Embedder::new(
-        device.clone(),
-        loader.finish().expect("the files make a model"),
-    )
+    let loaded = loader.finish().expect("the files make a model");
+    Embedder::new(target.device.clone(), loaded).with_kernels(target.kernels)
 }
 
 /// The embedding of one input.
