@@ -45,7 +45,8 @@ run_step() {
         pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
-      cargo build --locked --quiet --bin jina-embed &&
+      # Through `cargo test`, whose features the dependencies were compiled with.
+      cargo test --locked --quiet --no-run --test command &&
         npm run --silent test:browser --prefix pkg-config ;;
     *) return 2 ;;
   esac

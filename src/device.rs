@@ -18,7 +18,7 @@ use burn::{
     },
 };
 
-use crate::{Code, Error, Result};
+use crate::{Code, Error, Result, kernels::Kernels};
 
 /// Which kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,10 +106,13 @@ impl Device {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
         };
-        let adapter = instance.request_adapter(&options).await.map_err(|error| Error::Device {
-            code: Code::NoAdapter,
-            message: format!("no graphics adapter: {error}"),
-        })?;
+        let adapter = instance
+            .request_adapter(&options)
+            .await
+            .map_err(|error| Error::Device {
+                code: Code::NoAdapter,
+                message: format!("no graphics adapter: {error}"),
+            })?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("jina-embeddings-web"),
             // CubeCL writes its shaders for what the adapter offers, so all of it is asked for.
@@ -122,10 +125,13 @@ impl Device {
             experimental_features: Default::default(),
         };
         let (device, queue) =
-            adapter.request_device(&descriptor).await.map_err(|error| Error::Device {
-                code: Code::LimitsInsufficient,
-                message: format!("the graphics adapter gives no device: {error}"),
-            })?;
+            adapter
+                .request_device(&descriptor)
+                .await
+                .map_err(|error| Error::Device {
+                    code: Code::LimitsInsufficient,
+                    message: format!("the graphics adapter gives no device: {error}"),
+                })?;
         let adapter_info = adapter.get_info();
         let limits = device.limits();
         let info = Info {
@@ -138,20 +144,32 @@ impl Device {
             max_binding_bytes: limits.max_storage_buffer_binding_size,
         };
         let backend = adapter_info.backend;
-        let setup = WgpuSetup { instance, adapter, device, queue, backend };
-        let burn = BurnDevice::wgpu_options().setup(setup.clone()).init().map_err(|error| {
-            Error::Device {
+        let setup = WgpuSetup {
+            instance,
+            adapter,
+            device,
+            queue,
+            backend,
+        };
+        let burn = BurnDevice::wgpu_options()
+            .setup(setup.clone())
+            .init()
+            .map_err(|error| Error::Device {
                 code: Code::GpuError,
                 message: format!("the graphics device cannot run the model: {error}"),
-            }
-        })?;
+            })?;
         let failure: Arc<Mutex<Option<Failure>>> = Arc::default();
         // Replaces CubeCL's handler, which panics inside the event.
         let noted = failure.clone();
         setup.device.on_uncaptured_error(Arc::new(move |error| {
             note(&noted, failure_of(&error));
         }));
-        Ok(Self { burn, info: Arc::new(info), setup: Some(Arc::new(setup)), failure })
+        Ok(Self {
+            burn,
+            info: Arc::new(info),
+            setup: Some(Arc::new(setup)),
+            failure,
+        })
     }
 
     /// The device as Burn knows it.
@@ -162,6 +180,15 @@ impl Device {
     /// What it is.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// The form of the model's operations that runs best here.
+    pub fn kernels(&self) -> Kernels {
+        match self.info.kind {
+            Kind::Cpu => Kernels::Portable,
+            Kind::Gpu if self.info.is_software => Kernels::Direct,
+            Kind::Gpu => Kernels::Tiled,
+        }
     }
 
     /// The wgpu objects behind a graphics device.
@@ -176,12 +203,16 @@ impl Device {
 
     /// Fails if the device did.
     pub fn check(&self) -> Result<()> {
-        let failure = self.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let failure = self
+            .failure
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         match &*failure {
             None => Ok(()),
-            Some(Failure { code, message }) => {
-                Err(Error::Device { code: *code, message: message.clone() })
-            }
+            Some(Failure { code, message }) => Err(Error::Device {
+                code: *code,
+                message: message.clone(),
+            }),
         }
     }
 
@@ -189,7 +220,9 @@ impl Device {
     /// accepted every step of it.
     pub async fn watched<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.check()?;
-        let Some(setup) = &self.setup else { return work.await };
+        let Some(setup) = &self.setup else {
+            return work.await;
+        };
         let scopes = Scopes::open(setup);
         let result = work.await;
         for failure in scopes.close().await {
@@ -200,10 +233,7 @@ impl Device {
     }
 
     /// Runs work that only issues commands; the future tells whether the device accepted them.
-    pub fn watched_commands<T>(
-        &self,
-        work: impl FnOnce() -> Result<T>,
-    ) -> (Result<T>, Accepted) {
+    pub fn watched_commands<T>(&self, work: impl FnOnce() -> Result<T>) -> (Result<T>, Accepted) {
         let scopes = self.setup.as_ref().map(|setup| Scopes::open(setup));
         let result = match self.check() {
             Ok(()) => work(),
@@ -233,7 +263,10 @@ impl Device {
             false => Code::GpuError,
         };
         let message = format!("reading from the device failed: {message}");
-        self.fail(Failure { code, message: message.clone() });
+        self.fail(Failure {
+            code,
+            message: message.clone(),
+        });
         Error::Device { code, message }
     }
 
@@ -250,14 +283,18 @@ impl Device {
 
     /// Whether [`destroy`](Self::destroy) was the reason why this device works no more.
     pub fn is_disposed(&self) -> bool {
-        self.check().is_err_and(|error| error.code() == Code::Disposed)
+        self.check()
+            .is_err_and(|error| error.code() == Code::Disposed)
     }
 
     /// Bytes of the buffers that tensors use now; zero on the CPU, whose memory is the program's.
     pub fn bytes_in_use(&self) -> u64 {
         match self.burn.as_dispatch() {
             DispatchDevice::Cube(cube) => {
-                cube.client().memory_report(cubecl::MemoryScope::Device).usage().bytes_in_use
+                cube.client()
+                    .memory_report(cubecl::MemoryScope::Device)
+                    .usage()
+                    .bytes_in_use
             }
             _ => 0,
         }
@@ -275,8 +312,11 @@ struct Scopes(Option<[wgpu::ErrorScopeGuard; 3]>);
 
 impl Scopes {
     fn open(setup: &WgpuSetup) -> Self {
-        let filters =
-            [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal];
+        let filters = [
+            wgpu::ErrorFilter::Validation,
+            wgpu::ErrorFilter::OutOfMemory,
+            wgpu::ErrorFilter::Internal,
+        ];
         let in_browser = cfg!(target_family = "wasm");
         Self(in_browser.then(|| filters.map(|filter| setup.device.push_error_scope(filter))))
     }
@@ -290,7 +330,9 @@ impl Scopes {
             (out_of_memory, internal, validation.pop())
         });
         async move {
-            let Some((out_of_memory, internal, validation)) = popped else { return Vec::new() };
+            let Some((out_of_memory, internal, validation)) = popped else {
+                return Vec::new();
+            };
             // A buffer that could not be allocated makes every command that uses it invalid.
             let caught = [out_of_memory.await, internal.await, validation.await];
             caught.iter().flatten().map(failure_of).collect()
@@ -300,7 +342,9 @@ impl Scopes {
 
 fn note(noted: &Mutex<Option<Failure>>, failure: Failure) {
     log::error!("{}: {}", failure.code, failure.message);
-    let mut noted = noted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut noted = noted
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     noted.get_or_insert(failure);
 }
 
@@ -309,5 +353,8 @@ fn failure_of(error: &wgpu::Error) -> Failure {
         wgpu::Error::OutOfMemory { .. } => Code::OutOfMemory,
         wgpu::Error::Validation { .. } | wgpu::Error::Internal { .. } => Code::GpuError,
     };
-    Failure { code, message: error.to_string() }
+    Failure {
+        code,
+        message: error.to_string(),
+    }
 }

@@ -7,9 +7,12 @@ use burn::tensor::{Tensor, TensorData};
 use crate::{
     Device, Error, Result,
     image::{self, Patches, Preprocessor, RgbImage},
-    model::{Adapter, Decoder, Observer, Positions, Projector, VisionTower},
+    kernels::Kernels,
+    model::{Decoder, Observer, Pass, Positions, Projector, VisionTower},
     pooling,
-    text::{Task, TaskPrompt, Tokenizer, Tokens, late_chunking::Document, prompt, prompt::ImagePrompt},
+    text::{
+        Task, TaskPrompt, Tokenizer, Tokens, late_chunking::Document, prompt, prompt::ImagePrompt,
+    },
     weights::Loaded,
 };
 
@@ -75,7 +78,7 @@ pub struct Embedder {
     projector: Option<Projector>,
     tokenizer: Tokenizer,
     tasks: BTreeSet<Task>,
-    merged: bool,
+    kernels: Kernels,
     name: Option<String>,
     limits: image::Limits,
 }
@@ -83,15 +86,42 @@ pub struct Embedder {
 /// An input on its way into the model.
 enum Prepared {
     Text(Tokens),
-    Image { patches: Patches, prompt: ImagePrompt },
+    Image {
+        patches: Patches,
+        prompt: ImagePrompt,
+    },
 }
 
 impl Embedder {
     /// An embedder of a loaded model.
     pub fn new(device: Device, loaded: Loaded) -> Self {
-        let Loaded { decoder, vision, projector, tokenizer, tasks, merged, name } = loaded;
+        let Loaded {
+            decoder,
+            vision,
+            projector,
+            tokenizer,
+            tasks,
+            name,
+        } = loaded;
         let limits = image::Limits::default();
-        Self { device, decoder, vision, projector, tokenizer, tasks, merged, name, limits }
+        let kernels = device.kernels();
+        Self {
+            device,
+            decoder,
+            vision,
+            projector,
+            tokenizer,
+            tasks,
+            kernels,
+            name,
+            limits,
+        }
+    }
+
+    /// The same embedder with another form of its operations, to compare them.
+    pub fn with_kernels(mut self, kernels: Kernels) -> Self {
+        self.kernels = kernels;
+        self
     }
 
     pub fn device(&self) -> &Device {
@@ -138,13 +168,19 @@ impl Embedder {
         observer: &mut O,
         on_done: impl FnMut(usize, usize),
     ) -> Result<Vec<Result<Embedding>>> {
-        let adapter = self.check_options(options)?;
+        let pass = self.check_options(options)?;
         let results = self
             .device
             .watched(async {
                 match options.late_chunking {
-                    true => self.encode_chunks(inputs, options, adapter, observer, on_done).await,
-                    false => self.encode_each(inputs, options, adapter, observer, on_done).await,
+                    true => {
+                        self.encode_chunks(inputs, options, pass, observer, on_done)
+                            .await
+                    }
+                    false => {
+                        self.encode_each(inputs, options, pass, observer, on_done)
+                            .await
+                    }
                 }
             })
             .await;
@@ -152,8 +188,8 @@ impl Embedder {
         results
     }
 
-    /// Fails unless the model can do what the options ask; returns the adapter to apply.
-    fn check_options(&self, options: &EncodeOptions) -> Result<Option<Adapter>> {
+    /// Fails unless the model can do what the options ask; returns how to compute.
+    fn check_options(&self, options: &EncodeOptions) -> Result<Pass> {
         let task = options.task.task();
         if !self.tasks.contains(&task) {
             let found: Vec<&str> = self.tasks.iter().map(|task| task.as_str()).collect();
@@ -204,14 +240,18 @@ impl Embedder {
                 found: max_length.to_string(),
             });
         }
-        Ok((!self.merged).then_some(task))
+        // Layers without an adapter by this name, all of a merged file, are computed as they are.
+        Ok(Pass {
+            adapter: Some(task),
+            kernels: self.kernels,
+        })
     }
 
     async fn encode_each<O: Observer>(
         &self,
         inputs: &[Input],
         options: &EncodeOptions,
-        adapter: Option<Adapter>,
+        pass: Pass,
         observer: &mut O,
         mut on_done: impl FnMut(usize, usize),
     ) -> Result<Vec<Result<Embedding>>> {
@@ -222,7 +262,7 @@ impl Embedder {
             results.push(match self.prepare(input, options) {
                 Ok(prepared) => {
                     observer.prepared();
-                    match self.encode_one(&prepared, options, adapter, observer).await {
+                    match self.encode_one(&prepared, options, pass, observer).await {
                         Err(error) if error.is_of_one_input() => Err(error),
                         other => Ok(other?),
                     }
@@ -268,30 +308,40 @@ impl Embedder {
         &self,
         prepared: &Prepared,
         options: &EncodeOptions,
-        adapter: Option<Adapter>,
+        pass: Pass,
         observer: &mut O,
     ) -> Result<Embedding> {
         let (hidden_states, pooled) = match prepared {
-            Prepared::Text(tokens) => {
-                (self.hidden_states_of_text(&tokens.ids, adapter, observer).await?, 0..tokens.ids.len())
-            }
+            Prepared::Text(tokens) => (
+                self.hidden_states_of_text(&tokens.ids, pass, observer)
+                    .await?,
+                0..tokens.ids.len(),
+            ),
             Prepared::Image { patches, prompt } => (
-                self.hidden_states_of_image(patches, prompt, adapter, observer).await?,
+                self.hidden_states_of_image(patches, prompt, pass, observer)
+                    .await?,
                 prompt.pooled.clone(),
             ),
         };
         let n_tokens = hidden_states.dims()[0];
         if options.multivector {
-            let projector = self.projector.as_ref().ok_or_else(|| Error::TaskUnavailable {
-                needed: "multi-vector projector".into(),
-                found: "none in the loaded files".into(),
-            })?;
+            let projector = self
+                .projector
+                .as_ref()
+                .ok_or_else(|| Error::TaskUnavailable {
+                    needed: "multi-vector projector".into(),
+                    found: "none in the loaded files".into(),
+                })?;
             let dimensions = projector.dim();
-            // A merged file has no adapter in its layers, but its projector may.
-            let rows = projector.forward(hidden_states, Some(options.task.task()));
+            let rows = projector.forward(hidden_states, pass);
             let mut values = self.read(rows).await?;
             values.chunks_mut(dimensions).for_each(pooling::normalize);
-            return Ok(Embedding { values, rows: n_tokens, dimensions, n_tokens });
+            return Ok(Embedding {
+                values,
+                rows: n_tokens,
+                dimensions,
+                n_tokens,
+            });
         }
         let mean = mean_of_rows(hidden_states, pooled);
         let mean = self.read(mean).await?;
@@ -303,7 +353,7 @@ impl Embedder {
         &self,
         inputs: &[Input],
         options: &EncodeOptions,
-        adapter: Option<Adapter>,
+        pass: Pass,
         observer: &mut O,
         mut on_done: impl FnMut(usize, usize),
     ) -> Result<Vec<Result<Embedding>>> {
@@ -332,7 +382,9 @@ impl Embedder {
         let spans = document.token_spans(&tokens, max_length)?;
         tokens.truncate(max_length)?;
         observer.prepared();
-        let hidden_states = self.hidden_states_of_text(&tokens.ids, adapter, observer).await?;
+        let hidden_states = self
+            .hidden_states_of_text(&tokens.ids, pass, observer)
+            .await?;
         let means = spans
             .iter()
             .map(|span| mean_of_rows(hidden_states.clone(), span.clone()))
@@ -351,13 +403,16 @@ impl Embedder {
     async fn hidden_states_of_text<O: Observer>(
         &self,
         ids: &[u32],
-        adapter: Option<Adapter>,
+        pass: Pass,
         observer: &mut O,
     ) -> Result<Tensor<2>> {
         let embeddings = self.decoder.embed(ids);
         observer.tensor(|| "text.embed_tokens".into(), &embeddings);
         let positions = Positions::text(ids.len());
-        Ok(self.decoder.forward(embeddings, &positions, adapter, observer).await?)
+        Ok(self
+            .decoder
+            .forward(embeddings, &positions, pass, observer)
+            .await?)
     }
 
     /// - returns: `[prompt.ids.len(), hidden_size]`
@@ -365,7 +420,7 @@ impl Embedder {
         &self,
         patches: &Patches,
         prompt: &ImagePrompt,
-        adapter: Option<Adapter>,
+        pass: Pass,
         observer: &mut O,
     ) -> Result<Tensor<2>> {
         let vision = self.vision.as_ref().ok_or_else(|| Error::TaskUnavailable {
@@ -378,7 +433,9 @@ impl Embedder {
             [patches.n_rows, patches.n_cols].map(|n| n / config.spatial_merge_size);
         let data = TensorData::new(patches.values.clone(), [n_patches, config.patch_elements()]);
         let patches = Tensor::<2>::from_data(data, self.device.burn());
-        let units = vision.forward(patches, n_rows, n_cols, observer).await?;
+        let units = vision
+            .forward(patches, n_rows, n_cols, pass.kernels, observer)
+            .await?;
 
         let embeddings = self.decoder.embed(&prompt.ids);
         observer.tensor(|| "text.embed_tokens".into(), &embeddings);
@@ -393,14 +450,27 @@ impl Embedder {
             0,
         );
         let positions = Positions::with_image(prompt.ids.len(), span.start, n_rows, n_cols);
-        Ok(self.decoder.forward(embeddings, &positions, adapter, observer).await?)
+        Ok(self
+            .decoder
+            .forward(embeddings, &positions, pass, observer)
+            .await?)
     }
 
-    fn single_vector(&self, mut mean: Vec<f32>, options: &EncodeOptions, n_tokens: usize) -> Embedding {
+    fn single_vector(
+        &self,
+        mut mean: Vec<f32>,
+        options: &EncodeOptions,
+        n_tokens: usize,
+    ) -> Embedding {
         pooling::normalize(&mut mean);
         let dimensions = options.dimensions.unwrap_or(mean.len());
         let values = pooling::truncate(mean, dimensions);
-        Embedding { values, rows: 1, dimensions, n_tokens }
+        Embedding {
+            values,
+            rows: 1,
+            dimensions,
+            n_tokens,
+        }
     }
 
     /// The numbers of a tensor; a number that is not finite is an error, not a result.
@@ -409,8 +479,9 @@ impl Embedder {
             .into_data_async()
             .await
             .map_err(|error| self.device.execution_error(error))?;
-        let values: Vec<f32> =
-            data.try_to_vec().map_err(|error| self.device.execution_error(error))?;
+        let values: Vec<f32> = data
+            .try_to_vec()
+            .map_err(|error| self.device.execution_error(error))?;
         // A device that failed leaves zeros or old numbers behind: its error comes first.
         self.device.check()?;
         match values.iter().position(|value| !value.is_finite()) {

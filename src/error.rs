@@ -103,7 +103,11 @@ pub enum Error {
     Input { index: usize, source: Box<Error> },
     /// An option does not fit the model or another option.
     #[error("`{option}` needs {needed}, found {found}")]
-    Option { option: &'static str, needed: String, found: String },
+    Option {
+        option: &'static str,
+        needed: String,
+        found: String,
+    },
     /// The loaded files cannot compute this.
     #[error("the loaded files need a {needed} for this, and have {found}")]
     TaskUnavailable { needed: String, found: String },
@@ -115,7 +119,10 @@ pub enum Error {
     Aborted,
     /// A file could not be read or written.
     #[error("`{path}`: {source}")]
-    Io { path: String, source: std::io::Error },
+    Io {
+        path: String,
+        source: std::io::Error,
+    },
 }
 
 #[cfg(feature = "gpu")]

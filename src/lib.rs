@@ -20,6 +20,8 @@ pub mod error;
 pub mod gguf;
 pub mod image;
 #[cfg(feature = "gpu")]
+pub mod kernels;
+#[cfg(feature = "gpu")]
 pub mod model;
 #[cfg(all(feature = "gpu", feature = "cli"))]
 pub mod model_files;

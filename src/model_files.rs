@@ -71,18 +71,27 @@ impl ModelFiles {
             .iter()
             .map(|file| Ok((role(file)?, directory.join(&file.path))))
             .collect::<Result<_>>()?;
-        Ok(Self { files, space: Some(manifest.space) })
+        Ok(Self {
+            files,
+            space: Some(manifest.space),
+        })
     }
 
     fn of_text_file(path: &Path) -> Self {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         let parts = match split::parse_part_name(name) {
-            Some((stem, _, count)) => {
-                (1..=count).map(|number| path.with_file_name(split::part_name(stem, number, count))).collect()
-            }
+            Some((stem, _, count)) => (1..=count)
+                .map(|number| path.with_file_name(split::part_name(stem, number, count)))
+                .collect(),
             None => vec![path.to_path_buf()],
         };
-        Self { files: parts.into_iter().map(|path| (Role::Text, path)).collect(), space: None }
+        Self {
+            files: parts.into_iter().map(|path| (Role::Text, path)).collect(),
+            space: None,
+        }
     }
 
     /// Loads the model onto a device.
@@ -99,7 +108,10 @@ impl ModelFiles {
         let mut buffer = vec![0; CHUNK_BYTES];
         for ((role, path), n_bytes) in self.files.iter().zip(lengths) {
             let mut file = File::open(path).map_err(io(path))?;
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             loader.begin_file(*role, name, Some(n_bytes))?;
             loop {
                 let n_read = file.read(&mut buffer).map_err(io(path))?;
@@ -108,7 +120,11 @@ impl ModelFiles {
                 }
                 loader.push(&buffer[..n_read])?;
                 done_bytes += n_read as u64;
-                on_progress(Progress { file: path, done_bytes, total_bytes });
+                on_progress(Progress {
+                    file: path,
+                    done_bytes,
+                    total_bytes,
+                });
             }
             loader.end_file()?;
         }
@@ -132,5 +148,8 @@ fn role(file: &ManifestFile) -> Result<Role> {
 
 /// For `map_err`: a failure of the file system at `path`.
 fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    move |source| Error::Io { path: path.display().to_string(), source }
+    move |source| Error::Io {
+        path: path.display().to_string(),
+        source,
+    }
 }

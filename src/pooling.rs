@@ -6,7 +6,12 @@ const EPSILON: f64 = 1e-12;
 
 /// Scales to length one.
 pub fn normalize(vector: &mut [f32]) {
-    let norm = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt().max(EPSILON);
+    let norm = vector
+        .iter()
+        .map(|value| f64::from(*value).powi(2))
+        .sum::<f64>()
+        .sqrt()
+        .max(EPSILON);
     for value in vector {
         *value = (f64::from(*value) / norm) as f32;
     }

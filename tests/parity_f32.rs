@@ -7,9 +7,9 @@ mod common;
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 use burn::tensor::Tensor;
-use common::{Worst, deviation, devices, encode, fixture, golden, json, load, wait};
+use common::{Target, Worst, deviation, encode, fixture, golden, json, load, targets, wait};
 use jina_embeddings_web::{
-    Device, Embedder, EncodeOptions, Input,
+    Embedder, EncodeOptions, Input,
     convert::{self, Dtype},
     model::{Observer, Positions, WindowLayout, rope},
     model_files::ModelFiles,
@@ -47,8 +47,8 @@ fn model() -> ModelFiles {
     ModelFiles::find(directory).expect("a model directory")
 }
 
-fn open(device: &Device) -> Embedder {
-    load(device, model().files())
+fn open(target: &Target) -> Embedder {
+    load(target, model().files())
 }
 
 fn task_prompt(task: &str, prompt: &str) -> TaskPrompt {
@@ -60,24 +60,32 @@ fn task_prompt(task: &str, prompt: &str) -> TaskPrompt {
 }
 
 fn text_of(id: &str) -> String {
-    json("tiny/golden/inputs.json")["texts"][id].as_str().expect("a text").to_string()
+    json("tiny/golden/inputs.json")["texts"][id]
+        .as_str()
+        .expect("a text")
+        .to_string()
 }
 
 fn str_of<'a>(value: &'a serde_json::Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_else(|| panic!("{key} in {value}"))
+    value[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("{key} in {value}"))
 }
 
 fn ids_of(value: &serde_json::Value) -> Vec<u32> {
     let ids = value["input_ids"].as_array().expect("ids");
-    ids.iter().map(|id| id.as_u64().expect("an id") as u32).collect()
+    ids.iter()
+        .map(|id| id.as_u64().expect("an id") as u32)
+        .collect()
 }
 
 #[test]
 fn texts_give_the_vectors_of_the_reference_for_every_task_and_length() {
     let golden = golden("tiny/golden/text.safetensors");
     let cases = json("tiny/golden/text.json");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let (mut single, mut multi) = (Worst::new(), Worst::new());
         for case in cases["cases"].as_array().expect("cases") {
             let (id, text_id) = (str_of(case, "id"), str_of(case, "text_id"));
@@ -90,8 +98,15 @@ fn texts_give_the_vectors_of_the_reference_for_every_task_and_length() {
             let input = || Input::Text(text_of(text_id));
             let options = EncodeOptions::new(task);
             let found = encode(&embedder, input(), &options);
-            assert_eq!(found.n_tokens as u64, case["n_tokens"].as_u64().expect("n_tokens"), "{id}");
-            single.add(id, deviation(&found.values, &golden[&format!("{id}|single")].1));
+            assert_eq!(
+                found.n_tokens as u64,
+                case["n_tokens"].as_u64().expect("n_tokens"),
+                "{id}"
+            );
+            single.add(
+                id,
+                deviation(&found.values, &golden[&format!("{id}|single")].1),
+            );
             for dimensions in [16, 32, 64] {
                 let name = format!("{id}|dim{dimensions}");
                 // Cutting is the host's work: the device gives the same whole vector each time.
@@ -99,29 +114,44 @@ fn texts_give_the_vectors_of_the_reference_for_every_task_and_length() {
                 single.add(&name, deviation(&cut, &golden[&name].1));
             }
             if case["multi_stored"] == true {
-                let options = EncodeOptions { multivector: true, ..options };
+                let options = EncodeOptions {
+                    multivector: true,
+                    ..options
+                };
                 let found = encode(&embedder, input(), &options);
                 let (shape, needed) = &golden[&format!("{id}|multi")];
                 assert_eq!([found.rows, found.dimensions], shape[..], "{id}");
                 multi.add(id, deviation(&found.values, needed));
             }
         }
-        single.check(&format!("text vectors on {device_name}"), MIN_COSINE, SINGLE_MAX_ABS);
-        multi.check(&format!("text multi-vectors on {device_name}"), MIN_COSINE, MULTI_MAX_ABS);
+        single.check(
+            &format!("text vectors on {device_name}"),
+            MIN_COSINE,
+            SINGLE_MAX_ABS,
+        );
+        multi.check(
+            &format!("text multi-vectors on {device_name}"),
+            MIN_COSINE,
+            MULTI_MAX_ABS,
+        );
     }
 }
 
 /// What `dimensions` must give, from the whole vector, in f64.
 fn cut(whole: &[f32], dimensions: usize) -> Vec<f32> {
     let head = &whole[..dimensions];
-    let norm = head.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let norm = head
+        .iter()
+        .map(|v| f64::from(*v).powi(2))
+        .sum::<f64>()
+        .sqrt();
     head.iter().map(|v| (f64::from(*v) / norm) as f32).collect()
 }
 
 #[test]
 fn the_dimensions_option_cuts_and_scales_like_the_reference() {
     let golden = golden("tiny/golden/text.safetensors");
-    let embedder = open(&Device::cpu());
+    let embedder = open(&Target::cpu());
     let mut worst = Worst::new();
     for dimensions in [16, 32, 64, 128] {
         let options = EncodeOptions {
@@ -142,16 +172,27 @@ fn the_dimensions_option_cuts_and_scales_like_the_reference() {
 #[test]
 fn a_text_that_holds_vision_tokens_is_pooled_like_any_other_text() {
     let golden = golden("tiny/golden/text.safetensors");
-    let embedder = open(&Device::cpu());
+    let embedder = open(&Target::cpu());
     let options = EncodeOptions::new(task_prompt("retrieval", "query"));
-    let found = encode(&embedder, Input::Text(text_of("hazard_vision_in_text")), &options);
+    let found = encode(
+        &embedder,
+        Input::Text(text_of("hazard_vision_in_text")),
+        &options,
+    );
     assert_eq!(found.n_tokens, 11);
     // The reference's vector is the mean of a part of the tokens, so this one is another.
     let span = &golden["hazard_vision_in_text|retrieval|query|single"].1;
     assert!(deviation(&found.values, span).cosine < 0.999);
     // The multi-vector pools nothing and is the reference's; its mean is over all tokens.
-    let options = EncodeOptions { multivector: true, ..options };
-    let rows = encode(&embedder, Input::Text(text_of("hazard_vision_in_text")), &options);
+    let options = EncodeOptions {
+        multivector: true,
+        ..options
+    };
+    let rows = encode(
+        &embedder,
+        Input::Text(text_of("hazard_vision_in_text")),
+        &options,
+    );
     let needed = &golden["hazard_vision_in_text|retrieval|query|multi"].1;
     assert!(deviation(&rows.values, needed).max_abs <= MULTI_MAX_ABS);
 }
@@ -159,8 +200,9 @@ fn a_text_that_holds_vision_tokens_is_pooled_like_any_other_text() {
 #[test]
 fn long_texts_are_cut_from_the_right_like_the_reference() {
     let golden = golden("tiny/golden/text.safetensors");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let (mut single, mut multi) = (Worst::new(), Worst::new());
         for max_length in [8, 32] {
             let options = EncodeOptions {
@@ -170,14 +212,25 @@ fn long_texts_are_cut_from_the_right_like_the_reference() {
             let found = encode(&embedder, Input::Text(text_of("long")), &options);
             let name = format!("long|maxlen{max_length}|single");
             single.add(&name, deviation(&found.values, &golden[&name].1));
-            let options = EncodeOptions { multivector: true, ..options };
+            let options = EncodeOptions {
+                multivector: true,
+                ..options
+            };
             let found = encode(&embedder, Input::Text(text_of("long")), &options);
             let name = format!("long|maxlen{max_length}|multi");
             assert_eq!(found.rows, max_length);
             multi.add(&name, deviation(&found.values, &golden[&name].1));
         }
-        single.check(&format!("truncation on {device_name}"), MIN_COSINE, SINGLE_MAX_ABS);
-        multi.check(&format!("truncated multi-vectors on {device_name}"), MIN_COSINE, MULTI_MAX_ABS);
+        single.check(
+            &format!("truncation on {device_name}"),
+            MIN_COSINE,
+            SINGLE_MAX_ABS,
+        );
+        multi.check(
+            &format!("truncated multi-vectors on {device_name}"),
+            MIN_COSINE,
+            MULTI_MAX_ABS,
+        );
     }
 }
 
@@ -192,14 +245,22 @@ fn late_chunking_gives_the_vectors_of_the_reference() {
         .map(|chunk| chunk.as_str().expect("a text").to_string())
         .collect();
     let task = task_prompt(str_of(&case, "task"), "passage");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let document = Document::new(task, &chunks).expect("a document");
-        let tokens = embedder.tokenizer().encode(document.text()).expect("tokens");
+        let tokens = embedder
+            .tokenizer()
+            .encode(document.text())
+            .expect("tokens");
         assert_eq!(tokens.ids, ids_of(&case));
         let inputs: Vec<Input> = chunks.iter().cloned().map(Input::Text).collect();
-        let options = EncodeOptions { late_chunking: true, ..EncodeOptions::new(task) };
-        let results = wait(embedder.encode(&inputs, &options, &mut (), |_, _| ())).expect("the call");
+        let options = EncodeOptions {
+            late_chunking: true,
+            ..EncodeOptions::new(task)
+        };
+        let results =
+            wait(embedder.encode(&inputs, &options, &mut (), |_, _| ())).expect("the call");
         let mut worst = Worst::new();
         for (index, result) in results.iter().enumerate() {
             let found = result.as_ref().expect("a chunk");
@@ -207,7 +268,11 @@ fn late_chunking_gives_the_vectors_of_the_reference() {
             worst.add(&name, deviation(&found.values, &golden[&name].1));
         }
         assert_eq!(worst.n, 3);
-        worst.check(&format!("late chunking on {device_name}"), MIN_COSINE, SINGLE_MAX_ABS);
+        worst.check(
+            &format!("late chunking on {device_name}"),
+            MIN_COSINE,
+            SINGLE_MAX_ABS,
+        );
     }
 }
 
@@ -215,8 +280,9 @@ fn late_chunking_gives_the_vectors_of_the_reference() {
 fn pictures_give_the_vectors_of_the_reference_for_every_task_and_length() {
     let golden = golden("tiny/golden/image.safetensors");
     let images = json("tiny/golden/image.json");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let (mut single, mut multi) = (Worst::new(), Worst::new());
         for image in images.as_array().expect("images") {
             let id = str_of(image, "id");
@@ -230,23 +296,43 @@ fn pictures_give_the_vectors_of_the_reference_for_every_task_and_length() {
                     ..EncodeOptions::new(task_prompt(task, "passage"))
                 };
                 let found = encode(&embedder, Input::Image(bytes.clone()), &options);
-                assert_eq!(found.n_tokens as u64, image["n_tokens"].as_u64().expect("n_tokens"));
+                assert_eq!(
+                    found.n_tokens as u64,
+                    image["n_tokens"].as_u64().expect("n_tokens")
+                );
                 let name = format!("{id}|{task}");
-                single.add(&name, deviation(&found.values, &golden[&format!("{name}|single")].1));
+                single.add(
+                    &name,
+                    deviation(&found.values, &golden[&format!("{name}|single")].1),
+                );
                 for dimensions in [16, 32, 64] {
                     let name = format!("{name}|dim{dimensions}");
-                    single.add(&name, deviation(&cut(&found.values, dimensions), &golden[&name].1));
+                    single.add(
+                        &name,
+                        deviation(&cut(&found.values, dimensions), &golden[&name].1),
+                    );
                 }
                 if let Some((shape, needed)) = golden.get(&format!("{name}|multi")) {
-                    let options = EncodeOptions { multivector: true, ..options };
+                    let options = EncodeOptions {
+                        multivector: true,
+                        ..options
+                    };
                     let found = encode(&embedder, Input::Image(bytes.clone()), &options);
                     assert_eq!([found.rows, found.dimensions], shape[..], "{id}");
                     multi.add(&name, deviation(&found.values, needed));
                 }
             }
         }
-        single.check(&format!("picture vectors on {device_name}"), MIN_COSINE, SINGLE_MAX_ABS);
-        multi.check(&format!("picture multi-vectors on {device_name}"), MIN_COSINE, MULTI_MAX_ABS);
+        single.check(
+            &format!("picture vectors on {device_name}"),
+            MIN_COSINE,
+            SINGLE_MAX_ABS,
+        );
+        multi.check(
+            &format!("picture multi-vectors on {device_name}"),
+            MIN_COSINE,
+            MULTI_MAX_ABS,
+        );
     }
 }
 
@@ -261,7 +347,10 @@ impl Observer for Recorder {
 }
 
 fn values(tensor: Tensor<2>) -> Vec<f32> {
-    wait(tensor.into_data_async()).expect("a read").try_to_vec().expect("f32")
+    wait(tensor.into_data_async())
+        .expect("a read")
+        .try_to_vec()
+        .expect("f32")
 }
 
 /// Compares every tensor of a trace that the forward pass shows, each relative to its scale.
@@ -269,18 +358,53 @@ fn compare_trace(embedder: &Embedder, input: Input, trace: &str, what: &str) {
     let golden = golden(trace);
     let mut recorder = Recorder::default();
     let options = EncodeOptions::new(task_prompt("retrieval", "query"));
-    let results = wait(embedder.encode(&[input], &options, &mut recorder, |_, _| ())).expect("the call");
+    let results =
+        wait(embedder.encode(&[input], &options, &mut recorder, |_, _| ())).expect("the call");
     let single = &results[0].as_ref().expect("the input").values;
     let mut worst = Worst::new();
     worst.add("single", deviation(single, &golden["single"].1));
     let mut compared = vec!["single".to_string()];
     for (name, (_, needed)) in &golden {
-        let Some(tensor) = recorder.0.get(name) else { continue };
+        let Some(tensor) = recorder.0.get(name) else {
+            continue;
+        };
         let found = values(tensor.clone());
         let mut deviation = deviation(&found, needed);
         deviation.max_abs /= deviation.scale;
         worst.add(name, deviation);
         compared.push(name.clone());
+    }
+    // The layers add to the residual stream in the same step: what they added is the difference.
+    for (name, after, before) in [
+        (
+            "text.layer0.o_proj",
+            "text.layer0.attn_residual",
+            "text.layer0.input",
+        ),
+        (
+            "text.layer0.mlp",
+            "text.layer0.output",
+            "text.layer0.attn_residual",
+        ),
+        (
+            "vision.block0.attn",
+            "vision.block0.attn_residual",
+            "vision.block0.input",
+        ),
+        (
+            "vision.block0.mlp",
+            "vision.block0.output",
+            "vision.block0.attn_residual",
+        ),
+    ] {
+        let Some((_, needed)) = golden.get(name) else {
+            continue;
+        };
+        let [after, before] = [after, before].map(|name| recorder.0[name].clone());
+        let mut deviation = deviation(&values(after - before), needed);
+        deviation.max_abs /= deviation.scale;
+        worst.add(name, deviation);
+        compared.push(name.into());
     }
     // Queries, keys and values are one tensor in the reference and three layers here.
     if let Some((shape, needed)) = golden.get("vision.block0.qkv") {
@@ -299,9 +423,18 @@ fn compare_trace(embedder: &Embedder, input: Input, trace: &str, what: &str) {
     }
     // Compared elsewhere: what the host makes (below), ids and multi-vectors (above).
     let elsewhere = [
-        "input_ids", "multi", "text.rope_cos", "text.rope_sin", "text.rope_cos_3axes",
-        "text.rope_sin_3axes", "text.rope_position_ids", "vision.rope_cos", "vision.rope_sin",
-        "vision.window_index", "vision.cu_window_seqlens", "vision.pixel_values_first8",
+        "input_ids",
+        "multi",
+        "text.rope_cos",
+        "text.rope_sin",
+        "text.rope_cos_3axes",
+        "text.rope_sin_3axes",
+        "text.rope_position_ids",
+        "vision.rope_cos",
+        "vision.rope_sin",
+        "vision.window_index",
+        "vision.cu_window_seqlens",
+        "vision.pixel_values_first8",
     ];
     for name in golden.keys() {
         assert!(
@@ -314,20 +447,32 @@ fn compare_trace(embedder: &Embedder, input: Input, trace: &str, what: &str) {
 
 #[test]
 fn every_intermediate_of_a_text_equals_the_reference() {
-    for (device_name, device) in devices() {
+    for target in targets() {
+        let device_name = target.name;
         let input = Input::Text(text_of("question"));
         let what = format!("text trace on {device_name}");
-        compare_trace(&open(&device), input, "tiny/golden/trace_text.safetensors", &what);
+        compare_trace(
+            &open(&target),
+            input,
+            "tiny/golden/trace_text.safetensors",
+            &what,
+        );
     }
 }
 
 #[test]
 fn every_intermediate_of_a_picture_equals_the_reference() {
-    for (device_name, device) in devices() {
+    for target in targets() {
+        let device_name = target.name;
         let path = fixture("tiny/golden/images/cat_crop_168x140.png");
         let input = Input::Image(std::fs::read(path).expect("the picture"));
         let what = format!("picture trace on {device_name}");
-        compare_trace(&open(&device), input, "tiny/golden/trace_image.safetensors", &what);
+        compare_trace(
+            &open(&target),
+            input,
+            "tiny/golden/trace_image.safetensors",
+            &what,
+        );
     }
 }
 
@@ -335,8 +480,9 @@ fn every_intermediate_of_a_picture_equals_the_reference() {
 fn the_towers_output_equals_the_reference_for_every_picture() {
     let golden = golden("tiny/golden/image.safetensors");
     let images = json("tiny/golden/image.json");
-    for (device_name, device) in devices() {
-        let embedder = open(&device);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = open(&target);
         let mut worst = Worst::new();
         for image in images.as_array().expect("images") {
             let (id, file) = (str_of(image, "id"), str_of(image, "file"));
@@ -351,11 +497,19 @@ fn the_towers_output_equals_the_reference_for_every_picture() {
             let output = recorder.0.remove("vision.output").expect("the tower ran");
             let width = output.dims()[1];
             let step = image["vision_row_step"].as_u64().expect("a step") as usize;
-            let rows: Vec<f32> =
-                values(output).chunks(width).step_by(step).flatten().copied().collect();
+            let rows: Vec<f32> = values(output)
+                .chunks(width)
+                .step_by(step)
+                .flatten()
+                .copied()
+                .collect();
             worst.add(id, deviation(&rows, &golden[&format!("{id}|vision")].1));
         }
-        worst.check(&format!("vision output on {device_name}"), MIN_COSINE, VISION_MAX_ABS);
+        worst.check(
+            &format!("vision output on {device_name}"),
+            MIN_COSINE,
+            VISION_MAX_ABS,
+        );
     }
 }
 
@@ -363,25 +517,44 @@ fn the_towers_output_equals_the_reference_for_every_picture() {
 fn positions_and_rotary_tables_equal_the_reference() {
     let text = golden("tiny/golden/trace_text.safetensors");
     let image = golden("tiny/golden/trace_image.safetensors");
-    let embedder = open(&Device::cpu());
+    let embedder = open(&Target::cpu());
     let config = &embedder.decoder().config;
     // cat_crop: 5 x 6 merged units after im_start, user, newline and vision_start.
-    let cases = [(&text, Positions::text(14)), (&image, Positions::with_image(43, 4, 5, 6))];
+    let cases = [
+        (&text, Positions::text(14)),
+        (&image, Positions::with_image(43, 4, 5, 6)),
+    ];
     let mut worst = Worst::new();
     for (golden, positions) in cases {
         let axes = [&positions.time, &positions.height, &positions.width];
         let found: Vec<f32> = axes.into_iter().flatten().map(|p| *p as f32).collect();
         assert_eq!(found, golden["text.rope_position_ids"].1);
-        let table =
-            rope::mrope(&positions, config.rope_theta, config.mrope_section, config.head_dim);
-        worst.add("text cos", deviation(&table.cos, &golden["text.rope_cos"].1));
-        worst.add("text sin", deviation(&table.sin, &golden["text.rope_sin"].1));
+        let table = rope::mrope(
+            &positions,
+            config.rope_theta,
+            config.mrope_section,
+            config.head_dim,
+        );
+        worst.add(
+            "text cos",
+            deviation(&table.cos, &golden["text.rope_cos"].1),
+        );
+        worst.add(
+            "text sin",
+            deviation(&table.sin, &golden["text.rope_sin"].1),
+        );
     }
     let vision = &embedder.vision().expect("a tower").config;
     let layout = WindowLayout::new(5, 6, vision.window_units());
     let table = rope::vision(&layout.patch_positions(6, 2), vision.head_dim());
-    worst.add("vision cos", deviation(&table.cos, &image["vision.rope_cos"].1));
-    worst.add("vision sin", deviation(&table.sin, &image["vision.rope_sin"].1));
+    worst.add(
+        "vision cos",
+        deviation(&table.cos, &image["vision.rope_cos"].1),
+    );
+    worst.add(
+        "vision sin",
+        deviation(&table.sin, &image["vision.rope_sin"].1),
+    );
     // One unit in the last place of an angle of up to 12 radians.
     worst.check("rotary tables", MIN_COSINE, 1.5e-6);
     let order: Vec<f32> = layout.unit_order.iter().map(|unit| *unit as f32).collect();

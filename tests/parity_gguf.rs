@@ -5,7 +5,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Worst, devices, deviation, encode, fixture, golden, json, load};
+use common::{Worst, deviation, encode, fixture, golden, json, load, targets};
 use jina_embeddings_web::{EncodeOptions, Input, text::Task, weights::Role};
 
 /// Activations are f32, so only the order of summation differs from the reference.
@@ -13,14 +13,18 @@ const MIN_COSINE: f64 = 0.999_99;
 const MAX_ABS: f64 = 1e-4;
 
 fn texts() -> serde_json::Map<String, serde_json::Value> {
-    json("tiny/golden/inputs.json")["texts"].as_object().expect("texts").clone()
+    json("tiny/golden/inputs.json")["texts"]
+        .as_object()
+        .expect("texts")
+        .clone()
 }
 
 fn compare_texts(files: &[(Role, PathBuf)], reference: &str, task: Task, what: &str) {
     let reference = golden(reference);
     let texts = texts();
-    for (device_name, device) in devices() {
-        let embedder = load(&device, files);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = load(&target, files);
         let mut worst = Worst::new();
         for (name, (_, needed)) in &reference {
             let (text_id, prompt) = name.split_once('|').expect("a name with its prompt");
@@ -43,7 +47,12 @@ fn compare_texts(files: &[(Role, PathBuf)], reference: &str, task: Task, what: &
 
 fn merged(folder: &str, stem: &str) {
     let files = [(Role::Text, fixture(&format!("{folder}/{stem}.gguf")))];
-    compare_texts(&files, &format!("{folder}/{stem}.ref.safetensors"), Task::Retrieval, stem);
+    compare_texts(
+        &files,
+        &format!("{folder}/{stem}.ref.safetensors"),
+        Task::Retrieval,
+        stem,
+    );
 }
 
 macro_rules! merged_files {
@@ -73,7 +82,10 @@ fn adapters_of_llama_cpp_give_the_vectors_of_the_reference() {
         let stem = "tiny_gguf/tiny-jina-v4-a";
         let files = [
             (Role::Text, fixture(&format!("{stem}-base-Q4_0.gguf"))),
-            (Role::Adapter(task), fixture(&format!("{stem}-lora-{task}-F32.gguf"))),
+            (
+                Role::Adapter(task),
+                fixture(&format!("{stem}-lora-{task}-F32.gguf")),
+            ),
         ];
         let reference = format!("{stem}-base-Q4_0+lora-{task}.ref.safetensors");
         compare_texts(&files, &reference, task, &format!("adapter {task}"));
@@ -83,18 +95,28 @@ fn adapters_of_llama_cpp_give_the_vectors_of_the_reference() {
 #[test]
 fn an_mmproj_file_of_llama_cpp_gives_the_picture_vectors_of_the_reference() {
     let files = [
-        (Role::Text, fixture("tiny_gguf/tiny-jina-v4-a-retrieval-F16.gguf")),
-        (Role::Vision, fixture("tiny_gguf/mmproj-tiny-jina-v4-a-BF16.gguf")),
+        (
+            Role::Text,
+            fixture("tiny_gguf/tiny-jina-v4-a-retrieval-F16.gguf"),
+        ),
+        (
+            Role::Vision,
+            fixture("tiny_gguf/mmproj-tiny-jina-v4-a-BF16.gguf"),
+        ),
     ];
-    let reference = golden("tiny_gguf/mmproj-tiny-jina-v4-a-BF16+text-F16.window112.ref.safetensors");
+    let reference =
+        golden("tiny_gguf/mmproj-tiny-jina-v4-a-BF16+text-F16.window112.ref.safetensors");
     let images = json("tiny/golden/image.json");
     let options = EncodeOptions::new("retrieval".parse().expect("a task"));
-    for (device_name, device) in devices() {
-        let embedder = load(&device, &files);
+    for target in targets() {
+        let device_name = target.name;
+        let embedder = load(&target, &files);
         let mut worst = Worst::new();
         for (name, (_, needed)) in &reference {
             // `tail` is what llama.cpp's own server pools, which is not the model's rule.
-            let Some(id) = name.strip_suffix("|single") else { continue };
+            let Some(id) = name.strip_suffix("|single") else {
+                continue;
+            };
             let image = images
                 .as_array()
                 .expect("a list")

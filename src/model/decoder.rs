@@ -12,11 +12,9 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{
-    Adapter, Linear, Mlp, Observer, Positions, RmsNorm, Stopped, TextConfig,
-    attention::causal_attention,
-    rope::{self, Rope},
-};
+use crate::kernels::{self, KeyRanges, RopeTable};
+
+use super::{Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, TextConfig, rope};
 
 /// `Qwen2_5_VLModel`'s language model without its vocabulary head, which embedding never needs.
 #[derive(Debug, Clone)]
@@ -75,21 +73,26 @@ impl Decoder {
         &self,
         embeddings: Tensor<2>,
         positions: &Positions,
-        adapter: Option<Adapter>,
+        pass: Pass,
         observer: &mut O,
     ) -> Result<Tensor<2>, Stopped> {
-        let config = &self.config;
-        let table =
-            rope::mrope(positions, config.rope_theta, config.mrope_section, config.head_dim);
-        let rope = Rope::new(&table, &self.device());
+        let TextConfig {
+            rope_theta,
+            mrope_section,
+            head_dim,
+            ..
+        } = self.config;
+        let device = self.device();
+        let table = rope::mrope(positions, rope_theta, mrope_section, head_dim).upload(&device);
+        let keys = KeyRanges::causal(positions.len(), &device);
         let mut x = embeddings;
         for (n, layer) in self.layers.iter().enumerate() {
             observer.before_layer().await?;
-            x = layer.forward(x, &rope, adapter, config, &mut |name, tensor| {
+            x = layer.forward(x, &table, &keys, pass, &self.config, &mut |name, tensor| {
                 observer.tensor(|| format!("text.layer{n}.{name}"), tensor);
             });
         }
-        let x = self.norm.forward(x);
+        let x = self.norm.forward(x, pass);
         observer.tensor(|| "text.final_norm".into(), &x);
         Ok(x)
     }
@@ -100,55 +103,55 @@ impl DecoderLayer {
     fn forward(
         &self,
         x: Tensor<2>,
-        rope: &Rope,
-        adapter: Option<Adapter>,
+        table: &RopeTable,
+        keys: &KeyRanges,
+        pass: Pass,
         config: &TextConfig,
         record: &mut impl FnMut(&str, &Tensor<2>),
     ) -> Tensor<2> {
         record("input", &x);
-        let normed = self.input_layernorm.forward(x.clone());
+        let normed = self.input_layernorm.forward(x.clone(), pass);
         record("input_layernorm", &normed);
-        let attended = self.self_attn.forward(normed, rope, adapter, config, record);
-        let x = x + attended;
-        let normed = self.post_attention_layernorm.forward(x.clone());
+        let x = self
+            .self_attn
+            .forward_onto(x, normed, table, keys, pass, config, record);
+        record("attn_residual", &x);
+        let normed = self.post_attention_layernorm.forward(x.clone(), pass);
         record("post_attention_layernorm", &normed);
-        let update = self.mlp.forward(normed, adapter);
-        record("mlp", &update);
-        let x = x + update;
+        let x = self.mlp.forward_onto(x, normed, pass);
         record("output", &x);
         x
     }
 }
 
 impl SelfAttention {
-    /// - `x`: `[T, H]`
-    fn forward(
+    /// - `residual`, `x`: `[T, H]`
+    /// - returns: `residual` + attention of `x`
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the layer's own state, handed down once"
+    )]
+    fn forward_onto(
         &self,
+        residual: Tensor<2>,
         x: Tensor<2>,
-        rope: &Rope,
-        adapter: Option<Adapter>,
+        table: &RopeTable,
+        keys: &KeyRanges,
+        pass: Pass,
         config: &TextConfig,
         record: &mut impl FnMut(&str, &Tensor<2>),
     ) -> Tensor<2> {
-        let q = self.q_proj.forward(x.clone(), adapter);
-        let k = self.k_proj.forward(x.clone(), adapter);
-        let v = self.v_proj.forward(x, adapter);
+        let q = self.q_proj.forward(x.clone(), pass);
+        let k = self.k_proj.forward(x.clone(), pass);
+        let v = self.v_proj.forward(x, pass);
         record("q_proj", &q);
         record("k_proj", &k);
         record("v_proj", &v);
-        let q = heads(q, config.num_attention_heads);
-        let k = heads(k, config.num_key_value_heads);
-        let v = heads(v, config.num_key_value_heads);
-        let context = causal_attention(rope.rotate(q), rope.rotate(k), v);
+        let q = kernels::rope(pass.kernels, q, table);
+        let k = kernels::rope(pass.kernels, k, table);
+        let heads = config.num_attention_heads;
+        let context = kernels::attention(pass.kernels, q, k, v, heads, keys);
         record("attn_context", &context);
-        let output = self.o_proj.forward(context, adapter);
-        record("o_proj", &output);
-        output
+        self.o_proj.forward_onto(residual, context, pass)
     }
-}
-
-/// `[rows, n_heads * D]` to `[n_heads, rows, D]`
-pub(super) fn heads(x: Tensor<2>, n_heads: usize) -> Tensor<3> {
-    let [n_rows, width] = x.dims();
-    x.reshape([n_rows, n_heads, width / n_heads]).swap_dims(0, 1)
 }

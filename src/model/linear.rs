@@ -6,16 +6,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use super::Adapter;
+use crate::kernels::{self, LowRank};
 
-/// One low-rank update of a weight.
-#[derive(Debug, Clone)]
-pub struct Lora {
-    /// `[R, K]`
-    pub a: Tensor<2>,
-    /// `[N, R]`, already multiplied by `alpha / R`
-    pub b: Tensor<2>,
-}
+use super::{Adapter, Pass};
 
 /// A linear layer whose adapters switch at run time; the base weight is never changed.
 #[derive(Debug, Clone)]
@@ -24,36 +17,39 @@ pub struct Linear {
     pub weight: Tensor<2>,
     /// `[N]`
     pub bias: Option<Tensor<1>>,
-    pub adapters: BTreeMap<Adapter, Lora>,
+    pub adapters: BTreeMap<Adapter, LowRank>,
 }
 
 impl Linear {
     /// A layer without adapters.
     pub fn new(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
-        Self { weight, bias, adapters: BTreeMap::new() }
+        Self {
+            weight,
+            bias,
+            adapters: BTreeMap::new(),
+        }
     }
 
     /// - `x`: `[M, K]`
-    /// - `adapter`: the update to add, where this layer has one by that name
     /// - returns: `[M, N]`
-    pub fn forward(&self, x: Tensor<2>, adapter: Option<Adapter>) -> Tensor<2> {
-        let update = adapter
-            .and_then(|adapter| self.adapters.get(&adapter))
-            .map(|lora| product(product(x.clone(), &lora.a), &lora.b));
-        let mut y = product(x, &self.weight);
-        if let Some(bias) = &self.bias {
-            y = y + bias.clone().unsqueeze();
-        }
-        match update {
-            Some(update) => y + update,
-            None => y,
-        }
+    pub fn forward(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        self.run(x, None, pass)
     }
-}
 
-/// `x Wᵀ`
-///
-/// - `x`: `[M, K]`, `w`: `[N, K]`, returns `[M, N]`
-fn product(x: Tensor<2>, w: &Tensor<2>) -> Tensor<2> {
-    x.matmul(w.clone().transpose())
+    /// The same, added to `residual` `[M, N]`.
+    pub fn forward_onto(&self, residual: Tensor<2>, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        self.run(x, Some(residual), pass)
+    }
+
+    fn run(&self, x: Tensor<2>, residual: Option<Tensor<2>>, pass: Pass) -> Tensor<2> {
+        let update = pass.adapter.and_then(|adapter| self.adapters.get(&adapter));
+        kernels::linear(
+            pass.kernels,
+            x,
+            &self.weight,
+            self.bias.as_ref(),
+            update,
+            residual,
+        )
+    }
 }

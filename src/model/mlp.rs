@@ -1,8 +1,10 @@
 //! SwiGLU: `down(silu(gate(x)) * up(x))`, in the decoder and in the vision tower.
 
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::Tensor;
 
-use super::{Adapter, Linear};
+use crate::kernels;
+
+use super::{Linear, Pass};
 
 /// `Qwen2MLP` of the reference.
 #[derive(Debug, Clone)]
@@ -13,10 +15,12 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// - `x`: `[rows, hidden_size]`
-    pub fn forward(&self, x: Tensor<2>, adapter: Option<Adapter>) -> Tensor<2> {
-        let gate = silu(self.gate_proj.forward(x.clone(), adapter));
-        let up = self.up_proj.forward(x, adapter);
-        self.down_proj.forward(gate * up, adapter)
+    /// - `residual`, `x`: `[rows, hidden_size]`
+    /// - returns: `residual` + the layer's output
+    pub fn forward_onto(&self, residual: Tensor<2>, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        let gate = self.gate_proj.forward(x.clone(), pass);
+        let up = self.up_proj.forward(x, pass);
+        let gated = kernels::silu_mul(pass.kernels, gate, up);
+        self.down_proj.forward_onto(residual, gated, pass)
     }
 }

@@ -3,13 +3,13 @@
 //! `model` knows tensors and sizes, but no files and no browser. Names follow the reference
 //! implementation and its checkpoint.
 
-mod attention;
 mod config;
 mod decoder;
 mod linear;
 mod mlp;
 mod norm;
 mod observer;
+mod pass;
 mod projector;
 pub mod rope;
 mod vision;
@@ -17,10 +17,11 @@ mod window;
 
 pub use config::{TextConfig, VisionConfig};
 pub use decoder::{Decoder, DecoderLayer, SelfAttention};
-pub use linear::{Linear, Lora};
+pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
 pub use observer::{Observer, Stopped};
+pub use pass::Pass;
 pub use projector::Projector;
 pub use rope::Positions;
 pub use vision::{Merger, VisionAttention, VisionBlock, VisionTower};

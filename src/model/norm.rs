@@ -2,6 +2,10 @@
 
 use burn::tensor::Tensor;
 
+use crate::kernels;
+
+use super::Pass;
+
 /// `Qwen2RMSNorm` of the reference.
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
@@ -12,9 +16,7 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     /// - `x`: `[rows, hidden_size]`
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let mean_of_squares = x.clone().square().mean_dim(1);
-        let scale = mean_of_squares.add_scalar(self.eps).sqrt().recip();
-        x * scale * self.weight.clone().unsqueeze()
+    pub fn forward(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        kernels::rms_norm(pass.kernels, x, &self.weight, self.eps)
     }
 }

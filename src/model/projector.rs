@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Adapter, Linear};
+use super::{Linear, Pass};
 
 /// `multi_vector_projector` of the reference.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ impl Projector {
 
     /// - `hidden_states`: `[T, hidden_size]`
     /// - returns: `[T, dim]`, not normalised
-    pub fn forward(&self, hidden_states: Tensor<2>, adapter: Option<Adapter>) -> Tensor<2> {
-        self.linear.forward(hidden_states, adapter)
+    pub fn forward(&self, hidden_states: Tensor<2>, pass: Pass) -> Tensor<2> {
+        self.linear.forward(hidden_states, pass)
     }
 }

@@ -5,16 +5,25 @@
 //!
 //! Letters: T = tokens, P = patches, D = head_dim.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
+
+use crate::kernels::RopeTable;
 
 /// Cosine and sine for each row and channel of a head, ready to rotate with.
 #[derive(Debug, Clone)]
-pub struct RopeTable {
+pub struct Rotation {
     /// `[rows, D]`, row-major.
     pub cos: Vec<f32>,
     /// `[rows, D]`, row-major.
     pub sin: Vec<f32>,
     pub head_dim: usize,
+}
+
+impl Rotation {
+    /// The table on a device.
+    pub fn upload(self, device: &Device) -> RopeTable {
+        RopeTable::new(self.cos, self.sin, self.head_dim, device)
+    }
 }
 
 /// Position of every token on the three axes of M-RoPE: `[T]` each.
@@ -29,7 +38,11 @@ impl Positions {
     /// Text alone: 0, 1, 2, … on all axes.
     pub fn text(n_tokens: usize) -> Self {
         let axis: Vec<u32> = (0..n_tokens as u32).collect();
-        Self { time: axis.clone(), height: axis.clone(), width: axis }
+        Self {
+            time: axis.clone(),
+            height: axis.clone(),
+            width: axis,
+        }
     }
 
     /// Text around one picture of `n_rows x n_cols` merged units whose tokens start at `start`.
@@ -79,7 +92,7 @@ pub fn mrope(
     theta: f64,
     mrope_section: [usize; 3],
     head_dim: usize,
-) -> RopeTable {
+) -> Rotation {
     let axes = [&positions.time, &positions.height, &positions.width];
     let axis_of_channel: Vec<usize> = mrope_section
         .iter()
@@ -97,16 +110,20 @@ pub fn mrope(
 /// - `patches`: row and column of each patch, in the order the tower computes them
 ///
 /// The first half of the D/2 channels turns with the row, the second with the column.
-pub fn vision(patches: &[(u32, u32)], head_dim: usize) -> RopeTable {
+pub fn vision(patches: &[(u32, u32)], head_dim: usize) -> Rotation {
     let frequencies: Vec<f32> = inverse_frequencies(10_000.0, head_dim / 2).collect();
     let n = frequencies.len();
     table(patches.len(), head_dim, |row, channel| {
         let (y, x) = patches[row];
-        if channel < n { y as f32 * frequencies[channel] } else { x as f32 * frequencies[channel - n] }
+        if channel < n {
+            y as f32 * frequencies[channel]
+        } else {
+            x as f32 * frequencies[channel - n]
+        }
     })
 }
 
-fn table(n_rows: usize, head_dim: usize, angle: impl Fn(usize, usize) -> f32) -> RopeTable {
+fn table(n_rows: usize, head_dim: usize, angle: impl Fn(usize, usize) -> f32) -> Rotation {
     let half = head_dim / 2;
     let mut cos = vec![0.0; n_rows * head_dim];
     let mut sin = vec![0.0; n_rows * head_dim];
@@ -119,39 +136,7 @@ fn table(n_rows: usize, head_dim: usize, angle: impl Fn(usize, usize) -> f32) ->
             }
         }
     }
-    RopeTable { cos, sin, head_dim }
-}
-
-/// A [`RopeTable`] on the device, shaped to broadcast over heads.
-#[derive(Debug, Clone)]
-pub struct Rope {
-    /// `[1, rows, D]`
-    cos: Tensor<3>,
-    /// `[1, rows, D]`
-    sin: Tensor<3>,
-}
-
-impl Rope {
-    /// Uploads a table.
-    pub fn new(table: &RopeTable, device: &Device) -> Self {
-        let rows = table.cos.len() / table.head_dim;
-        let upload = |values: &[f32]| {
-            let data = TensorData::new(values.to_vec(), [1, rows, table.head_dim]);
-            Tensor::from_data(data, device)
-        };
-        Self { cos: upload(&table.cos), sin: upload(&table.sin) }
-    }
-
-    /// Rotates queries or keys in the half-split (NeoX) form: `x * cos + (-x₂, x₁) * sin`.
-    ///
-    /// - `x`: `[heads, rows, D]`
-    pub fn rotate(&self, x: Tensor<3>) -> Tensor<3> {
-        let half = x.dims()[2] / 2;
-        let first = x.clone().narrow(2, 0, half);
-        let second = x.clone().narrow(2, half, half);
-        let turned = Tensor::cat(vec![second.neg(), first], 2);
-        x * self.cos.clone() + turned * self.sin.clone()
-    }
+    Rotation { cos, sin, head_dim }
 }
 
 #[cfg(test)]
@@ -162,8 +147,17 @@ mod tests {
     fn a_picture_holds_time_still_and_counts_rows_and_columns() {
         // The check of spec section 5.2: four text tokens, 2 x 2 units, then text.
         let positions = Positions::with_image(15, 4, 2, 2);
-        assert_eq!(positions.time, [0, 1, 2, 3, 4, 4, 4, 4, 6, 7, 8, 9, 10, 11, 12]);
-        assert_eq!(positions.height, [0, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12]);
-        assert_eq!(positions.width, [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(
+            positions.time,
+            [0, 1, 2, 3, 4, 4, 4, 4, 6, 7, 8, 9, 10, 11, 12]
+        );
+        assert_eq!(
+            positions.height,
+            [0, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12]
+        );
+        assert_eq!(
+            positions.width,
+            [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+        );
     }
 }

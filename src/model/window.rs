@@ -29,7 +29,10 @@ impl WindowLayout {
                 window_lengths.push(unit_order.len() - before);
             }
         }
-        Self { unit_order, window_lengths }
+        Self {
+            unit_order,
+            window_lengths,
+        }
     }
 
     /// Patches in the order computed, as rows of the input.
@@ -42,6 +45,14 @@ impl WindowLayout {
                 let first = *unit as usize * merge_unit;
                 (first..first + merge_unit).map(|patch| patch as u32)
             })
+            .collect()
+    }
+
+    /// Patches in each window, in window order.
+    pub fn patch_lengths(&self, merge_unit: usize) -> Vec<usize> {
+        self.window_lengths
+            .iter()
+            .map(|n_units| n_units * merge_unit)
             .collect()
     }
 
@@ -61,8 +72,7 @@ impl WindowLayout {
             let (row, col) = (*unit as usize / n_cols, *unit as usize % n_cols);
             for y in 0..merge_size {
                 for x in 0..merge_size {
-                    positions
-                        .push(((row * merge_size + y) as u32, (col * merge_size + x) as u32));
+                    positions.push(((row * merge_size + y) as u32, (col * merge_size + x) as u32));
                 }
             }
         }

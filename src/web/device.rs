@@ -56,7 +56,11 @@ pub async fn create_device(kind: String, on_event: Function) -> Result<WebDevice
     let inner = match kind.as_str() {
         "wasm" => Device::cpu(),
         "webgpu" => Device::gpu().await.map_err(|error| rejection(&error))?,
-        _ => return Err(super::misuse(format!("`{kind}` is neither `webgpu` nor `wasm`"))),
+        _ => {
+            return Err(super::misuse(format!(
+                "`{kind}` is neither `webgpu` nor `wasm`"
+            )));
+        }
     };
     LISTENERS.with(|listeners| listeners.borrow_mut().push(on_event.clone()));
     let device = WebDevice { inner, on_event };
@@ -71,20 +75,38 @@ impl WebDevice {
         let info = self.inner.info();
         // The browser tells more of its adapter than wgpu passes on.
         let adapter = field(&self.gpu_device(), "adapterInfo");
-        let adapter = if adapter.is_object() { adapter } else { object(&[]) };
+        let adapter = if adapter.is_object() {
+            adapter
+        } else {
+            object(&[])
+        };
         let text = |name| field(&adapter, name).as_string().unwrap_or_default();
         let is_fallback = field(&adapter, "isFallbackAdapter").is_truthy();
         let name = match (info.kind, info.name.is_empty()) {
-            (Kind::Gpu, true) => [text("vendor"), text("architecture")].join(" ").trim().to_string(),
+            (Kind::Gpu, true) => [text("vendor"), text("architecture")]
+                .join(" ")
+                .trim()
+                .to_string(),
             _ => info.name.clone(),
         };
         object(&[
-            ("kind", if info.kind == Kind::Gpu { "webgpu" } else { "wasm" }.into()),
+            (
+                "kind",
+                if info.kind == Kind::Gpu {
+                    "webgpu"
+                } else {
+                    "wasm"
+                }
+                .into(),
+            ),
             ("name", name.into()),
             ("vendor", text("vendor").into()),
             ("architecture", text("architecture").into()),
             ("description", text("description").into()),
-            ("isFallbackAdapter", (info.kind == Kind::Gpu && is_fallback).into()),
+            (
+                "isFallbackAdapter",
+                (info.kind == Kind::Gpu && is_fallback).into(),
+            ),
             ("shaderF16", info.shader_f16.into()),
             ("maxBufferBytes", (info.max_buffer_bytes as f64).into()),
             ("maxBindingBytes", (info.max_binding_bytes as f64).into()),
@@ -93,7 +115,10 @@ impl WebDevice {
 
     /// The `GPUDevice` that computes; `undefined` on the CPU.
     pub fn gpu_device(&self) -> JsValue {
-        let device = self.inner.setup().and_then(|setup| setup.device.as_webgpu());
+        let device = self
+            .inner
+            .setup()
+            .and_then(|setup| setup.device.as_webgpu());
         device.map_or(JsValue::UNDEFINED, |device| JsValue::from(device.clone()))
     }
 
@@ -109,7 +134,9 @@ impl WebDevice {
     /// Frees every buffer of the device, at once.
     pub fn destroy(&self) {
         LISTENERS.with(|listeners| {
-            listeners.borrow_mut().retain(|listener| *listener != self.on_event);
+            listeners
+                .borrow_mut()
+                .retain(|listener| *listener != self.on_event);
         });
         self.inner.destroy();
     }
@@ -129,7 +156,9 @@ impl WebDevice {
         if let Ok(lost) = field(&gpu_device, "lost").dyn_into::<Promise>() {
             let (device, on_event) = (self.inner.clone(), self.on_event.clone());
             spawn_local(async move {
-                let Ok(info) = wasm_bindgen_futures::JsFuture::from(lost).await else { return };
+                let Ok(info) = wasm_bindgen_futures::JsFuture::from(lost).await else {
+                    return;
+                };
                 // Its owner destroyed it: `destroy` noted that first.
                 if device.is_disposed() {
                     return;
@@ -137,9 +166,11 @@ impl WebDevice {
                 let reason = field(&info, "reason").as_string().unwrap_or_default();
                 let text = field(&info, "message").as_string().unwrap_or_default();
                 let message = format!("the graphics device was lost ({reason}): {text}");
-                device.fail(Failure { code: Code::DeviceLost, message: message.clone() });
-                let _ = on_event
-                    .call1(&JsValue::NULL, &event("lost", Code::DeviceLost, &message));
+                device.fail(Failure {
+                    code: Code::DeviceLost,
+                    message: message.clone(),
+                });
+                let _ = on_event.call1(&JsValue::NULL, &event("lost", Code::DeviceLost, &message));
             });
         }
         let (device, on_event) = (self.inner.clone(), self.on_event.clone());
@@ -151,7 +182,10 @@ impl WebDevice {
                 Some("GPUOutOfMemoryError") => Code::OutOfMemory,
                 _ => Code::GpuError,
             };
-            device.fail(Failure { code, message: message.clone() });
+            device.fail(Failure {
+                code,
+                message: message.clone(),
+            });
             let _ = on_event.call1(&JsValue::NULL, &event("error", code, &message));
         });
         let add = field(&gpu_device, "addEventListener");

@@ -49,9 +49,16 @@ impl WebEmbedder {
         let text = &embedder.decoder().config;
         let vision = embedder.vision().map(|vision| &vision.config);
         let numbers = |values: &[usize]| -> JsValue {
-            values.iter().map(|value| JsValue::from(*value as f64)).collect::<Array>().into()
+            values
+                .iter()
+                .map(|value| JsValue::from(*value as f64))
+                .collect::<Array>()
+                .into()
         };
-        let tasks: Array = embedder.tasks().map(|task| JsValue::from(task.as_str())).collect();
+        let tasks: Array = embedder
+            .tasks()
+            .map(|task| JsValue::from(task.as_str()))
+            .collect();
         let pixels = |limit: Option<usize>| JsValue::from(limit.unwrap_or(0) as f64);
         let projector = embedder.projector();
         object(&[
@@ -67,7 +74,10 @@ impl WebEmbedder {
             ("minPixels", pixels(vision.map(|vision| vision.min_pixels))),
             ("maxTokens", (text.max_length as f64).into()),
             ("architecture", "jina-embeddings-v4".into()),
-            ("space", embedder.name().unwrap_or("jina-embeddings-v4").into()),
+            (
+                "space",
+                embedder.name().unwrap_or("jina-embeddings-v4").into(),
+            ),
         ])
     }
 
@@ -133,7 +143,10 @@ impl WebEmbedder {
 
 fn encode_options(options: JsValue) -> Result<EncodeOptions, JsValue> {
     let options: WebOptions = serde_wasm_bindgen::from_value(options).map_err(misuse)?;
-    let task = options.task.parse().map_err(|error| rejection(&Error::Text(error)))?;
+    let task = options
+        .task
+        .parse()
+        .map_err(|error| rejection(&Error::Text(error)))?;
     Ok(EncodeOptions {
         task,
         dimensions: options.dimensions,
@@ -174,7 +187,10 @@ fn offset(array: &JsValue, end: f64) -> u32 {
 
 fn item(embedding: &Embedding) -> JsValue {
     object(&[
-        ("values", Float32Array::from(embedding.values.as_slice()).into()),
+        (
+            "values",
+            Float32Array::from(embedding.values.as_slice()).into(),
+        ),
         ("rows", (embedding.rows as f64).into()),
         ("tokens", (embedding.n_tokens as f64).into()),
     ])
@@ -196,7 +212,13 @@ struct WebObserver {
 impl WebObserver {
     fn new(is_aborted: Function) -> Self {
         let mark_ms = now_ms();
-        Self { is_aborted, mark_ms, preprocess_ms: 0.0, compute_ms: 0.0, computing: false }
+        Self {
+            is_aborted,
+            mark_ms,
+            preprocess_ms: 0.0,
+            compute_ms: 0.0,
+            computing: false,
+        }
     }
 
     /// Adds the time since the last mark to what was going on.

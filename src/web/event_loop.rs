@@ -10,7 +10,9 @@ use web_sys::MessageChannel;
 /// A message to oneself is a task like any other, while a timer waits four milliseconds and a
 /// resolved promise lets nothing through.
 pub async fn next_turn() {
-    let Ok(channel) = MessageChannel::new() else { return };
+    let Ok(channel) = MessageChannel::new() else {
+        return;
+    };
     let turn = Promise::new(&mut |resolve, _reject| {
         channel.port1().set_onmessage(Some(&resolve));
         // An empty message needs no cloning, which is all that could fail.

@@ -30,7 +30,11 @@ impl WebLoader {
     #[wasm_bindgen(constructor)]
     pub fn new(device: &WebDevice) -> WebLoader {
         let device = device.inner().clone();
-        WebLoader { loader: Loader::new(&device), device, accepted: RefCell::default() }
+        WebLoader {
+            loader: Loader::new(&device),
+            device,
+            accepted: RefCell::default(),
+        }
     }
 
     /// Opens a file.
@@ -46,7 +50,9 @@ impl WebLoader {
             ("vision", _) => Role::Vision,
             ("projector", _) => Role::Projector,
             ("adapter", Some(task)) => {
-                let task: Task = task.parse().map_err(|error| rejection(&Error::from(error)))?;
+                let task: Task = task
+                    .parse()
+                    .map_err(|error| rejection(&Error::from(error)))?;
                 Role::Adapter(task)
             }
             (role, task) => {
@@ -54,7 +60,9 @@ impl WebLoader {
             }
         };
         let n_bytes = n_bytes.map(|n_bytes| n_bytes as u64);
-        self.loader.begin_file(role, name, n_bytes).map_err(|error| rejection(&error))
+        self.loader
+            .begin_file(role, name, n_bytes)
+            .map_err(|error| rejection(&error))
     }
 
     /// The next bytes of the open file.
@@ -69,7 +77,11 @@ impl WebLoader {
 
     /// The embedder, once the device accepted all that was sent to it.
     pub fn finish(self) -> Promise {
-        let WebLoader { device, loader, accepted } = self;
+        let WebLoader {
+            device,
+            loader,
+            accepted,
+        } = self;
         future_to_promise(async move {
             let finished = async {
                 let loaded = device.watched(async { loader.finish() }).await;

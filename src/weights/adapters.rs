@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 
 use crate::{
     Result,
-    model::{Decoder, DecoderLayer, Linear, Lora},
+    kernels::LowRank,
+    model::{Decoder, DecoderLayer, Linear},
     text::Task,
 };
 
@@ -50,7 +51,8 @@ pub fn attach_to_projector(
     alpha: f32,
     tensors: &mut Tensors,
 ) -> Result<()> {
-    let pair = ["a", "b"].map(|half| format!("multi_vector_projector.lora_{half}.{}", task.as_str()));
+    let pair =
+        ["a", "b"].map(|half| format!("multi_vector_projector.lora_{half}.{}", task.as_str()));
     attach(file, linear, task, alpha, pair, tensors)
 }
 
@@ -82,11 +84,18 @@ fn attach(
         (Some(a), Some(b)) => (a, b),
         (Some((shape, _)), None) => return Err(missing(file, name_b, vec![n_out, shape[0]])),
         (None, Some((shape, _))) => {
-            return Err(missing(file, name_a, vec![shape.last().copied().unwrap_or(0), n_in]));
+            return Err(missing(
+                file,
+                name_a,
+                vec![shape.last().copied().unwrap_or(0), n_in],
+            ));
         }
     };
     let rank = a.0[0];
-    for (name, found, needed) in [(name_a, &a.0, vec![rank, n_in]), (name_b, &b.0, vec![n_out, rank])] {
+    for (name, found, needed) in [
+        (name_a, &a.0, vec![rank, n_in]),
+        (name_b, &b.0, vec![n_out, rank]),
+    ] {
         if *found != needed {
             return Err(Error::WrongShape {
                 file: file.to_string(),
@@ -100,10 +109,21 @@ fn attach(
     let scale = f64::from(alpha) / rank as f64;
     let b = b.1.reshape([n_out, rank]);
     let b = if scale == 1.0 { b } else { b.mul_scalar(scale) };
-    linear.adapters.insert(task, Lora { a: a.1.reshape([rank, n_in]), b });
+    linear.adapters.insert(
+        task,
+        LowRank {
+            a: a.1.reshape([rank, n_in]),
+            b,
+        },
+    );
     Ok(())
 }
 
 fn missing(file: &str, tensor: String, needed: Vec<usize>) -> crate::Error {
-    Error::MissingTensor { file: file.to_string(), tensor, needed }.into()
+    Error::MissingTensor {
+        file: file.to_string(),
+        tensor,
+        needed,
+    }
+    .into()
 }

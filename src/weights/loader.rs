@@ -38,8 +38,6 @@ pub struct Loaded {
     pub tokenizer: Tokenizer,
     /// Tasks that can be computed: those with an adapter or, in a merged file, the merged one.
     pub tasks: BTreeSet<Task>,
-    /// Whether the tasks come from adapters or are merged into the weights.
-    pub merged: bool,
     /// `general.name` of the text file.
     pub name: Option<String>,
 }
@@ -92,7 +90,10 @@ impl Loader {
             projector: None,
             adapters: BTreeMap::new(),
         };
-        Self { current: None, parts }
+        Self {
+            current: None,
+            parts,
+        }
     }
 
     /// The next bytes belong to this file.
@@ -106,13 +107,21 @@ impl Loader {
         if let Role::Adapter(task) = role
             && self.parts.adapters.contains_key(&task)
         {
-            return Err(Error::RepeatedAdapter { file: name.to_string(), task }.into());
+            return Err(Error::RepeatedAdapter {
+                file: name.to_string(),
+                task,
+            }
+            .into());
         }
         self.parts.role = role;
         self.parts.file = name.to_string();
         self.parts.plan = None;
         self.parts.tensors = Tensors::new();
-        self.current = Some((role, name.to_string(), Stream::new(name.to_string(), n_bytes)));
+        self.current = Some((
+            role,
+            name.to_string(),
+            Stream::new(name.to_string(), n_bytes),
+        ));
         Ok(())
     }
 
@@ -120,14 +129,20 @@ impl Loader {
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
         match &mut self.current {
             Some((_, _, stream)) => stream.push(chunk, &mut self.parts),
-            None => Err(Error::OutOfTurn { file: self.parts.file.clone() }.into()),
+            None => Err(Error::OutOfTurn {
+                file: self.parts.file.clone(),
+            }
+            .into()),
         }
     }
 
     /// The file is over.
     pub fn end_file(&mut self) -> Result<()> {
         let Some((role, file, stream)) = self.current.take() else {
-            return Err(Error::OutOfTurn { file: self.parts.file.clone() }.into());
+            return Err(Error::OutOfTurn {
+                file: self.parts.file.clone(),
+            }
+            .into());
         };
         let header = stream.finish()?;
         let tensors = std::mem::take(&mut self.parts.tensors);
@@ -144,10 +159,19 @@ impl Loader {
 }
 
 impl Parts {
-    fn end_file(&mut self, role: Role, file: String, header: Header, mut tensors: Tensors) -> Result<()> {
+    fn end_file(
+        &mut self,
+        role: Role,
+        file: String,
+        header: Header,
+        mut tensors: Tensors,
+    ) -> Result<()> {
         match role {
             Role::Text => {
-                let text = self.text.as_mut().ok_or(Error::MissingPart { role: "text" })?;
+                let text = self
+                    .text
+                    .as_mut()
+                    .ok_or(Error::MissingPart { role: "text" })?;
                 for (name, tensor) in tensors {
                     if text.tensors.insert(name.clone(), tensor).is_some() {
                         return Err(Error::RepeatedTensor { file, tensor: name }.into());
@@ -170,8 +194,15 @@ impl Parts {
     }
 
     fn finish(self) -> Result<Loaded> {
-        let Text { file, config, tokenizer, name, merged_task, mut tensors, headers } =
-            self.text.ok_or(Error::MissingPart { role: "text" })?;
+        let Text {
+            file,
+            config,
+            tokenizer,
+            name,
+            merged_task,
+            mut tensors,
+            headers,
+        } = self.text.ok_or(Error::MissingPart { role: "text" })?;
         gguf::split::check_parts(&headers.iter().collect::<Vec<_>>())?;
         let mut source = Source::loaded(&file, &mut tensors);
         let mut decoder = tables::decoder(&config, &mut source)?;
@@ -185,9 +216,12 @@ impl Parts {
         tasks.extend(merged_task.filter(|_| merged));
 
         let projector = match self.projector {
-            Some((file, metadata, mut tensors)) => {
-                Some(build_projector(&file, &metadata, config.hidden_size, &mut tensors)?)
-            }
+            Some((file, metadata, mut tensors)) => Some(build_projector(
+                &file,
+                &metadata,
+                config.hidden_size,
+                &mut tensors,
+            )?),
             None => None,
         };
         if let Some(vision) = &self.vision
@@ -202,7 +236,14 @@ impl Parts {
             .into());
         }
         self.device.release_unused();
-        Ok(Loaded { decoder, vision: self.vision, projector, tokenizer, tasks, merged, name })
+        Ok(Loaded {
+            decoder,
+            vision: self.vision,
+            projector,
+            tokenizer,
+            tasks,
+            name,
+        })
     }
 
     /// Reads the sizes of the first text part and lists the tensors it needs.
@@ -266,7 +307,9 @@ impl Sink for Parts {
             }
             Role::Projector | Role::Adapter(_) => self.plan = None,
         }
-        let Some(plan) = &self.plan else { return Ok(()) };
+        let Some(plan) = &self.plan else {
+            return Ok(());
+        };
         let is_split = header.metadata.opt_u32("split.count")?.unwrap_or(1) > 1;
         for (name, needed) in plan {
             match header.tensors.iter().find(|info| info.name == *name) {
@@ -296,7 +339,10 @@ impl Sink for Parts {
     }
 
     fn begin(&mut self, info: &TensorInfo) -> Result<bool> {
-        let wanted = self.plan.as_ref().is_none_or(|plan| plan.contains_key(&info.name));
+        let wanted = self
+            .plan
+            .as_ref()
+            .is_none_or(|plan| plan.contains_key(&info.name));
         if wanted {
             self.upload = Some(Upload::new(&self.device, &self.file, info)?);
         } else {
@@ -314,7 +360,8 @@ impl Sink for Parts {
 
     fn end(&mut self, info: &TensorInfo) -> Result<()> {
         if let Some(upload) = self.upload.take() {
-            self.tensors.insert(info.name.clone(), (info.shape.clone(), upload.finish()));
+            self.tensors
+                .insert(info.name.clone(), (info.shape.clone(), upload.finish()));
         }
         Ok(())
     }
@@ -338,14 +385,21 @@ fn build_projector(
         None => {
             let needed = vec![0];
             let file = file.to_string();
-            return Err(Error::MissingTensor { file, tensor: name.into(), needed }.into());
+            return Err(Error::MissingTensor {
+                file,
+                tensor: name.into(),
+                needed,
+            }
+            .into());
         }
     };
     let mut projector = {
         let mut source = Source::loaded(file, tensors);
         tables::projector(dim, hidden_size, &mut source)?
     };
-    let alpha = metadata.opt_f32("jina.projector.lora.alpha")?.unwrap_or(1.0);
+    let alpha = metadata
+        .opt_f32("jina.projector.lora.alpha")?
+        .unwrap_or(1.0);
     for task in Task::ALL {
         adapters::attach_to_projector(file, &mut projector.linear, task, alpha, tensors)?;
     }

@@ -37,7 +37,12 @@ impl Reader<'_> {
 
     fn checked(&self, key: &str, value: u32) -> Result<usize> {
         let size = value as usize;
-        self.require(size > 0 && size <= MAX_SIZE, key, "a size between 1 and 16,777,216", value)?;
+        self.require(
+            size > 0 && size <= MAX_SIZE,
+            key,
+            "a size between 1 and 16,777,216",
+            value,
+        )?;
         Ok(size)
     }
 
@@ -131,8 +136,16 @@ pub fn text_config(file: &str, metadata: &Metadata, vocab_size: usize) -> Result
     )?;
     let rms_norm_eps = metadata.f32("qwen2vl.attention.layer_norm_rms_epsilon")?;
     let rope_theta = metadata.f32("qwen2vl.rope.freq_base")?;
-    for (key, value) in [("rms epsilon", rms_norm_eps), ("rope.freq_base", rope_theta)] {
-        reader.require(value.is_finite() && value > 0.0, key, "a positive number", value)?;
+    for (key, value) in [
+        ("rms epsilon", rms_norm_eps),
+        ("rope.freq_base", rope_theta),
+    ] {
+        reader.require(
+            value.is_finite() && value > 0.0,
+            key,
+            "a positive number",
+            value,
+        )?;
     }
     let matryoshka_dims = match reader.sizes("jina.matryoshka_dims")? {
         Some(dims) => {
@@ -148,16 +161,19 @@ pub fn text_config(file: &str, metadata: &Metadata, vocab_size: usize) -> Result
         }
         // Jina's own files do not hold them; the published ones are the halvings down to 128.
         None => {
-            let mut dims: Vec<usize> = std::iter::successors(Some(hidden_size), |dim| Some(dim / 2))
-                .take(5)
-                .filter(|dim| *dim > 0)
-                .collect();
+            let mut dims: Vec<usize> =
+                std::iter::successors(Some(hidden_size), |dim| Some(dim / 2))
+                    .take(5)
+                    .filter(|dim| *dim > 0)
+                    .collect();
             dims.reverse();
             dims
         }
     };
     let context_length = reader.size("qwen2vl.context_length")?;
-    let max_length = reader.size_or("jina.max_length", DEFAULT_MAX_LENGTH)?.min(context_length);
+    let max_length = reader
+        .size_or("jina.max_length", DEFAULT_MAX_LENGTH)?
+        .min(context_length);
     Ok(TextConfig {
         hidden_size,
         num_hidden_layers: reader.size("qwen2vl.block_count")?,
@@ -202,7 +218,9 @@ pub fn vision_config(file: &str, metadata: &Metadata) -> Result<VisionConfig> {
         None => {
             // llama.cpp: every n-th block attends over the whole picture.
             let n = reader.size("clip.vision.n_wa_pattern")?;
-            (0..depth).filter(|block| (block + 1).is_multiple_of(n)).collect()
+            (0..depth)
+                .filter(|block| (block + 1).is_multiple_of(n))
+                .collect()
         }
     };
     reader.require(

@@ -34,7 +34,10 @@ pub struct Stream {
 
 enum State {
     /// Bytes of the header so far, and how many are needed before another look is worth it.
-    Header { bytes: Vec<u8>, needed: u64 },
+    Header {
+        bytes: Vec<u8>,
+        needed: u64,
+    },
     Body(Body),
 }
 
@@ -54,8 +57,16 @@ struct Body {
 impl Stream {
     /// - `n_bytes`: length of the file, where it is known; tensors beyond it are found at once
     pub fn new(file: String, n_bytes: Option<u64>) -> Self {
-        let state = State::Header { bytes: Vec::new(), needed: 0 };
-        Self { file, n_bytes, position: 0, state }
+        let state = State::Header {
+            bytes: Vec::new(),
+            needed: 0,
+        };
+        Self {
+            file,
+            n_bytes,
+            position: 0,
+            state,
+        }
     }
 
     /// Takes the next bytes of the file.
@@ -82,7 +93,9 @@ impl Stream {
                 }
             }
         }
-        let State::Body(body) = &mut self.state else { return Ok(()) };
+        let State::Body(body) = &mut self.state else {
+            return Ok(());
+        };
         while !chunk.is_empty() {
             let Some(info) = body.header.tensors.get(body.tensor) else {
                 // Padding after the last tensor is allowed; anything past it is counted.
@@ -96,7 +109,9 @@ impl Stream {
                 continue;
             }
             let n_left = info.n_bytes - body.done - body.pending.len() as u64;
-            let n_taken = n_left.min((PIECE_BYTES - body.pending.len()) as u64).min(chunk.len() as u64);
+            let n_taken = n_left
+                .min((PIECE_BYTES - body.pending.len()) as u64)
+                .min(chunk.len() as u64);
             let (taken, rest) = chunk.split_at(n_taken as usize);
             chunk = rest;
             self.position += n_taken;
@@ -142,7 +157,14 @@ impl Stream {
 impl Body {
     fn new(header: Header) -> Self {
         let (pending, values) = (Vec::new(), Vec::new());
-        Self { header, tensor: 0, done: 0, wanted: false, pending, values }
+        Self {
+            header,
+            tensor: 0,
+            done: 0,
+            wanted: false,
+            pending,
+            values,
+        }
     }
 
     /// Announces the current tensor, if there is one.
@@ -165,7 +187,8 @@ impl Body {
             let block_bytes = info.tensor_type.block_bytes();
             let n_blocks = self.pending.len() / block_bytes;
             let n_bytes = n_blocks * block_bytes;
-            self.values.resize(n_blocks * info.tensor_type.block_elements(), 0.0);
+            self.values
+                .resize(n_blocks * info.tensor_type.block_elements(), 0.0);
             gguf::dequantize(info.tensor_type, &self.pending[..n_bytes], &mut self.values)?;
             if let Some(place) = self.values.iter().position(|value| !value.is_finite()) {
                 let before = self.done as usize / block_bytes * info.tensor_type.block_elements();

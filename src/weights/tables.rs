@@ -13,7 +13,13 @@ use crate::{
 use super::tensors::Source;
 
 /// A linear layer `name.weight` with `name.bias` where `bias` says so.
-fn linear(source: &mut Source, name: &str, n_in: usize, n_out: usize, bias: bool) -> Result<Linear> {
+fn linear(
+    source: &mut Source,
+    name: &str,
+    n_in: usize,
+    n_out: usize,
+    bias: bool,
+) -> Result<Linear> {
     let weight = source.take(&format!("{name}.weight"), [n_out, n_in])?;
     let bias = match bias {
         true => Some(source.take(&format!("{name}.bias"), [n_out])?),
@@ -23,7 +29,10 @@ fn linear(source: &mut Source, name: &str, n_in: usize, n_out: usize, bias: bool
 }
 
 fn rms_norm(source: &mut Source, name: &str, width: usize, eps: f64) -> Result<RmsNorm> {
-    Ok(RmsNorm { weight: source.take(&format!("{name}.weight"), [width])?, eps })
+    Ok(RmsNorm {
+        weight: source.take(&format!("{name}.weight"), [width])?,
+        eps,
+    })
 }
 
 /// The decoder; `output.weight`, the vocabulary head of some files, is not among its tensors.
@@ -46,14 +55,37 @@ pub fn decoder(config: &TextConfig, source: &mut Source) -> Result<Decoder> {
             },
             post_attention_layernorm: rms_norm(source, &name("ffn_norm"), hidden, eps)?,
             mlp: Mlp {
-                gate_proj: linear(source, &name("ffn_gate"), hidden, config.intermediate_size, false)?,
-                up_proj: linear(source, &name("ffn_up"), hidden, config.intermediate_size, false)?,
-                down_proj: linear(source, &name("ffn_down"), config.intermediate_size, hidden, false)?,
+                gate_proj: linear(
+                    source,
+                    &name("ffn_gate"),
+                    hidden,
+                    config.intermediate_size,
+                    false,
+                )?,
+                up_proj: linear(
+                    source,
+                    &name("ffn_up"),
+                    hidden,
+                    config.intermediate_size,
+                    false,
+                )?,
+                down_proj: linear(
+                    source,
+                    &name("ffn_down"),
+                    config.intermediate_size,
+                    hidden,
+                    false,
+                )?,
             },
         });
     }
     let norm = rms_norm(source, "output_norm", hidden, eps)?;
-    Ok(Decoder { config: config.clone(), embed_tokens, layers, norm })
+    Ok(Decoder {
+        config: config.clone(),
+        embed_tokens,
+        layers,
+        norm,
+    })
 }
 
 /// The vision tower of an mmproj file (`qwen2.5vl_merger`).
@@ -74,9 +106,27 @@ pub fn vision_tower(config: &VisionConfig, source: &mut Source) -> Result<Vision
             },
             norm2: rms_norm(source, &name("ln2"), hidden, eps)?,
             mlp: Mlp {
-                gate_proj: linear(source, &name("ffn_gate"), hidden, config.intermediate_size, true)?,
-                up_proj: linear(source, &name("ffn_up"), hidden, config.intermediate_size, true)?,
-                down_proj: linear(source, &name("ffn_down"), config.intermediate_size, hidden, true)?,
+                gate_proj: linear(
+                    source,
+                    &name("ffn_gate"),
+                    hidden,
+                    config.intermediate_size,
+                    true,
+                )?,
+                up_proj: linear(
+                    source,
+                    &name("ffn_up"),
+                    hidden,
+                    config.intermediate_size,
+                    true,
+                )?,
+                down_proj: linear(
+                    source,
+                    &name("ffn_down"),
+                    config.intermediate_size,
+                    hidden,
+                    true,
+                )?,
             },
         });
     }
@@ -86,7 +136,12 @@ pub fn vision_tower(config: &VisionConfig, source: &mut Source) -> Result<Vision
         linear1: linear(source, "mm.0", joined, joined, true)?,
         linear2: linear(source, "mm.2", joined, config.out_hidden_size, true)?,
     };
-    Ok(VisionTower { config: config.clone(), patch_embed, blocks, merger })
+    Ok(VisionTower {
+        config: config.clone(),
+        patch_embed,
+        blocks,
+        merger,
+    })
 }
 
 /// The convolution kernel, one tensor per frame in the file, as one matrix over a patch whose
@@ -109,5 +164,7 @@ fn patch_embed(config: &VisionConfig, source: &mut Source) -> Result<Tensor<2>> 
 
 /// The multi-vector head, without its adapters.
 pub fn projector(dim: usize, hidden_size: usize, source: &mut Source) -> Result<Projector> {
-    Ok(Projector { linear: linear(source, "multi_vector_projector", hidden_size, dim, true)? })
+    Ok(Projector {
+        linear: linear(source, "multi_vector_projector", hidden_size, dim, true)?,
+    })
 }

@@ -18,7 +18,10 @@ pub struct Source<'a> {
 }
 
 enum Inner<'a> {
-    Plan { needed: BTreeMap<String, Vec<usize>>, device: Device },
+    Plan {
+        needed: BTreeMap<String, Vec<usize>>,
+        device: Device,
+    },
     Loaded(&'a mut Tensors),
 }
 
@@ -29,14 +32,23 @@ impl<'a> Source<'a> {
     /// Takes nothing and notes what is asked for.
     pub fn plan() -> Self {
         // The stand-ins are never computed with; the CPU device makes them without a GPU.
-        Self { file: "", inner: Inner::Plan { needed: BTreeMap::new(), device: Device::flex() } }
+        Self {
+            file: "",
+            inner: Inner::Plan {
+                needed: BTreeMap::new(),
+                device: Device::flex(),
+            },
+        }
     }
 
     /// Takes from what was read.
     ///
     /// - `file`: what errors call the origin of the tensors
     pub fn loaded(file: &'a str, tensors: &'a mut Tensors) -> Self {
-        Self { file, inner: Inner::Loaded(tensors) }
+        Self {
+            file,
+            inner: Inner::Loaded(tensors),
+        }
     }
 
     /// What a dry run asked for.

@@ -13,9 +13,18 @@ use super::Error;
 /// A tensor under way to the device.
 pub enum Upload {
     /// A buffer on the GPU, filled from its start.
-    Gpu { client: cubecl::client::Client, device: cubecl::Device, handle: cubecl::server::Handle, n_bytes: usize, position: usize },
+    Gpu {
+        client: cubecl::client::Client,
+        device: cubecl::Device,
+        handle: cubecl::server::Handle,
+        n_bytes: usize,
+        position: usize,
+    },
     /// The CPU device computes from host memory.
-    Host { values: Vec<f32>, device: BurnDevice },
+    Host {
+        values: Vec<f32>,
+        device: BurnDevice,
+    },
 }
 
 impl Upload {
@@ -24,11 +33,20 @@ impl Upload {
     /// - `file`: what errors call the origin of the tensor
     pub fn new(device: &Device, file: &str, info: &TensorInfo) -> Result<Self> {
         let n_elements = info.n_elements();
-        let found = device.info().max_binding_bytes.min(device.info().max_buffer_bytes);
+        let found = device
+            .info()
+            .max_binding_bytes
+            .min(device.info().max_buffer_bytes);
         let n_bytes = n_elements as u64 * size_of::<f32>() as u64;
         let (file, tensor) = (file.to_string(), info.name.clone());
         if n_bytes > found {
-            return Err(Error::TooLargeForDevice { file, tensor, needed: n_bytes, found }.into());
+            return Err(Error::TooLargeForDevice {
+                file,
+                tensor,
+                needed: n_bytes,
+                found,
+            }
+            .into());
         }
         match device.burn().as_dispatch() {
             DispatchDevice::Cube(cube) => {
@@ -36,14 +54,28 @@ impl Upload {
                 let n_bytes = n_elements * size_of::<f32>();
                 // Exactly this size, outside the pools that grow: weights live as long as the model.
                 let handle = client.memory_persistent_allocation((), |_| client.empty(n_bytes));
-                Ok(Self::Gpu { client, device: cube.clone(), handle, n_bytes, position: 0 })
+                Ok(Self::Gpu {
+                    client,
+                    device: cube.clone(),
+                    handle,
+                    n_bytes,
+                    position: 0,
+                })
             }
             _ => {
                 let mut values = Vec::new();
                 if values.try_reserve_exact(n_elements).is_err() {
-                    return Err(Error::OutOfMemory { file, tensor, needed: n_bytes }.into());
+                    return Err(Error::OutOfMemory {
+                        file,
+                        tensor,
+                        needed: n_bytes,
+                    }
+                    .into());
                 }
-                Ok(Self::Host { values, device: device.burn().clone() })
+                Ok(Self::Host {
+                    values,
+                    device: device.burn().clone(),
+                })
             }
         }
     }
@@ -51,7 +83,13 @@ impl Upload {
     /// Appends values.
     pub fn push(&mut self, values: &[f32]) {
         match self {
-            Self::Gpu { client, handle, n_bytes, position, .. } => {
+            Self::Gpu {
+                client,
+                handle,
+                n_bytes,
+                position,
+                ..
+            } => {
                 let bytes: &[u8] = bytemuck::cast_slice(values);
                 let target = handle
                     .clone()
@@ -72,7 +110,13 @@ impl Upload {
     /// The whole tensor, `[n_elements]`.
     pub fn finish(self) -> Tensor<1> {
         match self {
-            Self::Gpu { client, device, handle, n_bytes, .. } => {
+            Self::Gpu {
+                client,
+                device,
+                handle,
+                n_bytes,
+                ..
+            } => {
                 let shape = Shape::from([n_bytes / size_of::<f32>()]);
                 Tensor::from_primitive::<CubeBackend>(CubeTensor::new_contiguous(
                     client,

@@ -9,13 +9,16 @@ use std::{
 
 use jina_embeddings_web::{
     Device, Embedder, Embedding, EncodeOptions, Input,
+    kernels::Kernels,
     weights::{Loader, Role},
 };
 use safetensors::SafeTensors;
 
 /// A file under `tests/fixtures`.
 pub fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(path)
 }
 
 /// A JSON file under `tests/fixtures`.
@@ -29,7 +32,10 @@ pub fn golden(path: &str) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let bytes = std::fs::read(fixture(path)).expect(path);
     let tensors = SafeTensors::deserialize(&bytes).expect(path);
     let numbers = |view: &safetensors::tensor::TensorView| -> Vec<f32> {
-        let words = view.data().chunks_exact(4).map(|word| word.try_into().expect("four bytes"));
+        let words = view
+            .data()
+            .chunks_exact(4)
+            .map(|word| word.try_into().expect("four bytes"));
         match view.dtype() {
             safetensors::Dtype::F32 => words.map(f32::from_le_bytes).collect(),
             safetensors::Dtype::I32 => words.map(|word| i32::from_le_bytes(word) as f32).collect(),
@@ -48,36 +54,78 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-/// The processor, and the graphics adapter of the machine: lavapipe where there is no other. A
-/// machine without one fails the tests rather than skipping them.
+/// A device and the form of the operations computed on it.
+#[derive(Clone)]
+pub struct Target {
+    pub name: &'static str,
+    pub device: Device,
+    pub kernels: Kernels,
+}
+
+impl Target {
+    pub fn cpu() -> Self {
+        Self {
+            name: "cpu",
+            device: Device::cpu(),
+            kernels: Kernels::Portable,
+        }
+    }
+}
+
+/// The processor, and the graphics adapter of the machine in each form of the operations:
+/// lavapipe where there is no other. A machine without one fails the tests rather than skipping
+/// them.
 ///
 /// The tests of a binary share one graphics device, and with it the shaders it compiled.
-pub fn devices() -> [(&'static str, Device); 2] {
+pub fn targets() -> [Target; 3] {
     static GPU: OnceLock<Device> = OnceLock::new();
-    let gpu = GPU.get_or_init(|| {
-        wait(Device::gpu()).expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)")
-    });
-    [("cpu", Device::cpu()), ("gpu", gpu.clone())]
+    let device = GPU
+        .get_or_init(|| {
+            wait(Device::gpu()).expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)")
+        })
+        .clone();
+    [
+        Target::cpu(),
+        Target {
+            name: "gpu, direct",
+            device: device.clone(),
+            kernels: Kernels::Direct,
+        },
+        Target {
+            name: "gpu, tiled",
+            device,
+            kernels: Kernels::Tiled,
+        },
+    ]
 }
 
 /// A model from files, fed in uneven chunks.
-pub fn load(device: &Device, files: &[(Role, PathBuf)]) -> Embedder {
-    let mut loader = Loader::new(device);
+pub fn load(target: &Target, files: &[(Role, PathBuf)]) -> Embedder {
+    let mut loader = Loader::new(&target.device);
     for (role, path) in files {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-        let name = path.file_name().and_then(|name| name.to_str()).expect("a file name");
-        loader.begin_file(*role, name, Some(bytes.len() as u64)).expect(name);
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a file name");
+        loader
+            .begin_file(*role, name, Some(bytes.len() as u64))
+            .expect(name);
         for chunk in bytes.chunks(61_007) {
-            loader.push(chunk).unwrap_or_else(|error| panic!("{name}: {error}"));
+            loader
+                .push(chunk)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
         }
         loader.end_file().expect(name);
     }
-    Embedder::new(device.clone(), loader.finish().expect("the files make a model"))
+    let loaded = loader.finish().expect("the files make a model");
+    Embedder::new(target.device.clone(), loaded).with_kernels(target.kernels)
 }
 
 /// The embedding of one input.
 pub fn encode(embedder: &Embedder, input: Input, options: &EncodeOptions) -> Embedding {
-    let mut results = wait(embedder.encode(&[input], options, &mut (), |_, _| ())).expect("the call");
+    let mut results =
+        wait(embedder.encode(&[input], options, &mut (), |_, _| ())).expect("the call");
     results.remove(0).expect("the input")
 }
 
@@ -103,7 +151,11 @@ pub fn deviation(found: &[f32], needed: &[f32]) -> Deviation {
         max_abs = max_abs.max((f - n).abs());
         scale = scale.max(n.abs());
     }
-    Deviation { cosine: dot / (nf * nn).sqrt(), max_abs, scale }
+    Deviation {
+        cosine: dot / (nf * nn).sqrt(),
+        max_abs,
+        scale,
+    }
 }
 
 /// The worst of many comparisons, with its name.
@@ -115,7 +167,11 @@ pub struct Worst {
 
 impl Worst {
     pub fn new() -> Self {
-        Self { n: 0, least_cosine: (1.0, String::new()), largest_abs: (0.0, String::new()) }
+        Self {
+            n: 0,
+            least_cosine: (1.0, String::new()),
+            largest_abs: (0.0, String::new()),
+        }
     }
 
     pub fn add(&mut self, name: &str, deviation: Deviation) {
@@ -139,7 +195,15 @@ impl Worst {
             self.largest_abs.1
         );
         assert!(self.n > 0, "{what}: nothing was compared");
-        assert!(self.least_cosine.0 >= min_cosine, "{what}: cosine {:?}", self.least_cosine);
-        assert!(self.largest_abs.0 <= max_abs, "{what}: max abs {:?}", self.largest_abs);
+        assert!(
+            self.least_cosine.0 >= min_cosine,
+            "{what}: cosine {:?}",
+            self.least_cosine
+        );
+        assert!(
+            self.largest_abs.0 <= max_abs,
+            "{what}: max abs {:?}",
+            self.largest_abs
+        );
     }
 }

@@ -49,9 +49,18 @@ enum Line {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer<'a> {
-    Single { index: usize, embedding: &'a [f32] },
-    Multi { index: usize, embeddings: Vec<&'a [f32]> },
-    Failed { index: usize, error: AnswerError },
+    Single {
+        index: usize,
+        embedding: &'a [f32],
+    },
+    Multi {
+        index: usize,
+        embeddings: Vec<&'a [f32]>,
+    },
+    Failed {
+        index: usize,
+        error: AnswerError,
+    },
 }
 
 #[derive(Serialize)]
@@ -86,7 +95,9 @@ fn encode_lines(
 ) -> Result<(), Failure> {
     for (index, line) in stdin().lock().lines().enumerate() {
         let result = match read_line(&read(line)?) {
-            Ok(input) => encode(embedder, &[input], options)?.pop().unwrap_or(Err(Error::Aborted)),
+            Ok(input) => encode(embedder, &[input], options)?
+                .pop()
+                .unwrap_or(Err(Error::Aborted)),
             Err(error) => Err(error),
         };
         writer.write(index, &result)?;
@@ -101,8 +112,10 @@ fn encode_document(
 ) -> Result<(), Failure> {
     let mut inputs = Vec::new();
     for (index, line) in stdin().lock().lines().enumerate() {
-        let input = read_line(&read(line)?)
-            .map_err(|source| Error::Input { index, source: Box::new(source) })?;
+        let input = read_line(&read(line)?).map_err(|source| Error::Input {
+            index,
+            source: Box::new(source),
+        })?;
         inputs.push(input);
     }
     for (index, result) in encode(embedder, &inputs, options)?.iter().enumerate() {
@@ -133,7 +146,10 @@ fn read_line(line: &str) -> Result<Input, Error> {
         Line::Text(text) => Ok(Input::Text(text)),
         Line::Image(path) => match std::fs::read(&path) {
             Ok(bytes) => Ok(Input::Image(bytes)),
-            Err(source) => Err(Error::Io { path: path.display().to_string(), source }),
+            Err(source) => Err(Error::Io {
+                path: path.display().to_string(),
+                source,
+            }),
         },
     }
 }
@@ -157,14 +173,21 @@ impl Writer {
         let shown = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{human_pos} inputs, {per_sec}");
         let shown = style.map_or(shown.clone(), |style| shown.with_style(style));
-        Writer { out: BufWriter::new(stdout()), n_written: 0, n_failed: 0, shown, multivector }
+        Writer {
+            out: BufWriter::new(stdout()),
+            n_written: 0,
+            n_failed: 0,
+            shown,
+            multivector,
+        }
     }
 
     fn write(&mut self, index: usize, result: &Result<Embedding, Error>) -> Result<(), Failure> {
         let answer = match result {
-            Ok(embedding) if !self.multivector => {
-                Answer::Single { index, embedding: &embedding.values }
-            }
+            Ok(embedding) if !self.multivector => Answer::Single {
+                index,
+                embedding: &embedding.values,
+            },
             Ok(embedding) => Answer::Multi {
                 index,
                 embeddings: embedding.values.chunks(embedding.dimensions).collect(),
@@ -172,7 +195,10 @@ impl Writer {
             Err(error) => {
                 self.n_failed += 1;
                 let (code, message) = (error.code().as_str(), error.to_string());
-                Answer::Failed { index, error: AnswerError { code, message } }
+                Answer::Failed {
+                    index,
+                    error: AnswerError { code, message },
+                }
             }
         };
         self.n_written += 1;
