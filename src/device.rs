@@ -228,7 +228,14 @@ impl Device {
         for failure in scopes.close().await {
             self.fail(failure);
         }
+        // What a scope caught explains a read that failed, so it comes first.
         self.check()?;
+        if let Err(Error::Device { code, message }) = &result {
+            self.fail(Failure {
+                code: *code,
+                message: message.clone(),
+            });
+        }
         result
     }
 
@@ -252,22 +259,17 @@ impl Device {
         (result, accepted)
     }
 
-    /// What a failed read or a failed launch means.
+    /// What a failed read means.
     pub(crate) fn execution_error(&self, error: impl std::fmt::Debug) -> Error {
-        if let Err(error) = self.check() {
-            return error;
-        }
         let message = format!("{error:?}");
         let code = match message.to_lowercase().contains("poison") {
             true => Code::DeviceLost,
             false => Code::GpuError,
         };
-        let message = format!("reading from the device failed: {message}");
-        self.fail(Failure {
+        Error::Device {
             code,
-            message: message.clone(),
-        });
-        Error::Device { code, message }
+            message: format!("reading from the device failed: {message}"),
+        }
     }
 
     /// Frees everything the device holds, at once. Whatever was loaded onto it is gone.

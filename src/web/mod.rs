@@ -13,9 +13,21 @@ use wasm_bindgen::prelude::*;
 
 use crate::Error;
 
+unsafe extern "C" {
+    /// Runs the program's static constructors; made by the linker.
+    fn __wasm_call_ctors();
+}
+
 /// Runs once, when the module is instantiated.
 #[wasm_bindgen(start)]
 fn start() {
+    // A module that never calls its constructors is taken for a command by the linker, which then
+    // runs all of them at every call of every export: with CubeCL's registrations a millisecond and
+    // a half each time, most of a short text's time.
+    //
+    // SAFETY: the linker defines the function without parameters, and it runs once, before any use
+    // of what it registers.
+    unsafe { __wasm_call_ctors() };
     device::announce_panics();
     // Without a logger the browser's own text on a rejected shader is lost.
     if log::set_logger(&Console).is_ok() {
