@@ -139,7 +139,8 @@ async function inBrowser(device, model, plan) {
   const kind = device.slice('chromium-'.length);
   const { adapter, load_ms, measurements, memory } = await browser.measure({ model: `/models/${model.name}`, device: kind, ...plan });
   const { name, vendor, architecture, description, isFallbackAdapter } = adapter;
-  const told = [...new Set([name, vendor, architecture, description])].filter(Boolean).join(', ');
+  // An adapter that has no name of its own is named after its vendor and architecture.
+  const told = [name, vendor, architecture, description].filter((part, i, all) => part && !all.slice(0, i).some((before) => before.includes(part))).join(', ');
   return {
     device_name: kind === 'wasm' ? `${cpus()[0].model}, one thread` : told,
     is_software: kind === 'webgpu' && (isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(told)),
