@@ -71,16 +71,19 @@ export function markdown(record) {
   return lines.join('\n');
 }
 
-/** Keeps the record in bench/results, and its table in bench/README.md in place of the one before. */
-export function save(record, deviceSlug) {
-  const folder = join(root, 'bench/results');
-  mkdirSync(folder, { recursive: true });
-  const path = join(folder, `${record.date}-${deviceSlug}.json`);
-  writeFileSync(path, `${JSON.stringify(record, null, 2)}\n`);
-  const readme = readFileSync(README, 'utf8');
+/** The document `readme` with `results` in place of those before. */
+export function withResults(readme, results) {
   const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`${relative(root, README)} lacks the lines \`${BEGIN}\` and \`${END}\``);
-  const text = `${readme.slice(0, begin + BEGIN.length)}\n${markdown(record)}\n\nAll numbers: [${relative(join(root, 'bench'), path)}](${relative(join(root, 'bench'), path)}).\n${readme.slice(end)}`;
-  writeFileSync(README, text);
-  return relative(root, path);
+  return `${readme.slice(0, begin + BEGIN.length)}\n${results}\n${readme.slice(end)}`;
+}
+
+/** Keeps the record in bench/results and its tables in bench/README.md; returns the record's path. */
+export function save(record, deviceSlug) {
+  const name = `results/${record.date}-${deviceSlug}.json`;
+  const readme = withResults(readFileSync(README, 'utf8'), `${markdown(record)}\n\nAll numbers: [${name}](${name}).`);
+  mkdirSync(join(root, 'bench/results'), { recursive: true });
+  writeFileSync(join(root, 'bench', name), `${JSON.stringify(record, null, 2)}\n`);
+  writeFileSync(README, readme);
+  return `bench/${name}`;
 }

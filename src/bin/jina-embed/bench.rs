@@ -238,19 +238,19 @@ fn measure(
         .map(|_| call().map(|(took, _)| took))
         .collect::<Result<Vec<_>, _>>()?;
     times.sort_by(f64::total_cmp);
-    let middle = times.len() / 2;
-    let median_ms = match times.len() % 2 {
-        0 => (times[middle - 1] + times[middle]) / 2.0,
-        _ => times[middle],
-    };
     Ok(Measurement {
         input: name.to_owned(),
         tokens,
         first_ms,
         min_ms: times[0],
-        median_ms,
+        median_ms: median(&times),
         n,
     })
+}
+
+/// Of sorted times, at least one.
+fn median(times: &[f64]) -> f64 {
+    (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0
 }
 
 fn device_report(device: &Device) -> DeviceReport {
@@ -322,4 +322,38 @@ fn table(report: &Report) -> String {
         );
     }
     text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_exactly_the_tokens_that_were_asked_for() {
+        let json = include_bytes!("../../../tests/fixtures/tiny/tokenizer.json");
+        let tokenizer = Tokenizer::from_tokenizer_json(json).unwrap();
+        for task in TaskPrompt::ALL {
+            for n_tokens in [16, 17, 128, 512] {
+                let text = text_of(&tokenizer, task, n_tokens).unwrap();
+                let full = prompt::full_text(task, &text);
+                assert_eq!(tokenizer.encode(&full).unwrap().ids.len(), n_tokens);
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_shorter_than_its_prefix_is_an_error_that_names_both_lengths() {
+        let json = include_bytes!("../../../tests/fixtures/tiny/tokenizer.json");
+        let tokenizer = Tokenizer::from_tokenizer_json(json).unwrap();
+        let task = TaskPrompt::new(Task::Retrieval, Prompt::Query);
+        let failure = text_of(&tokenizer, task, 1).unwrap_err();
+        assert!(failure.message().starts_with("needed a text of 1 tokens"));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_of_times_lies_between_the_middle_two() {
+        assert_eq!(median(&[1.0]), 1.0);
+        assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
+        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
+    }
 }
