@@ -27,7 +27,7 @@ pub struct KeyRanges {
 enum Kind {
     Causal,
     Full,
-    Windows(Windows),
+    Windows(Box<Windows>),
 }
 
 impl KeyRanges {
@@ -54,7 +54,7 @@ impl KeyRanges {
             start += length;
         }
         Self::new(
-            Kind::Windows(Windows::new(lengths, device)),
+            Kind::Windows(Box::new(Windows::new(lengths, device))),
             ranges.into_iter(),
             device,
         )
