@@ -37,8 +37,8 @@ pub struct Progress<'a> {
 }
 
 impl ModelFiles {
-    /// The files of a model directory with its `model.json`, or a GGUF text file, of which the
-    /// first part stands for all parts of a split.
+    /// The files of a model directory with its `model.json`, or a GGUF text file, of which any
+    /// part of a split stands for all.
     pub fn find(path: &Path) -> Result<Self> {
         match path.is_dir() {
             true => Self::of_directory(path),
@@ -83,8 +83,8 @@ impl ModelFiles {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         let parts = match split::parse_part_name(name) {
-            Some((stem, _, count)) => (1..=count)
-                .map(|number| path.with_file_name(split::part_name(stem, number, count)))
+            Some((stem, _, count)) => (0..count)
+                .map(|index| path.with_file_name(split::part_name(stem, index, count)))
                 .collect(),
             None => vec![path.to_path_buf()],
         };

@@ -1,6 +1,7 @@
 //! The converted f32 model against every golden of the reference: ids, pixels, positions, every
 //! intermediate, single, cut and multi vectors of all tasks, truncation and late chunking, on the
 //! CPU device and on the graphics adapter. Tolerances: `tests/fixtures/README.md`.
+#![cfg(all(feature = "gpu", feature = "cli"))]
 
 mod common;
 

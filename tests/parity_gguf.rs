@@ -1,5 +1,6 @@
 //! Quantised files against the reference run on the same file's dequantised weights
 //! (`tests/fixtures/README.md`): llama.cpp names, merged weights, LoRA files, an mmproj file.
+#![cfg(all(feature = "gpu", feature = "cli"))]
 
 mod common;
 

@@ -80,6 +80,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         max_pixels: args.max_pixels,
         max_length: args.max_length,
     };
+    // Options that do not fit the model fail here, before a line is waited for.
+    encode(&embedder, &[], &options)?;
     let mut writer = Writer::new(options.multivector);
     match options.late_chunking {
         true => encode_document(&embedder, &options, &mut writer)?,
@@ -93,7 +95,7 @@ fn encode_lines(
     options: &EncodeOptions,
     writer: &mut Writer,
 ) -> Result<(), Failure> {
-    for (index, line) in stdin().lock().lines().enumerate() {
+    for (index, line) in stdin().lock().split(b'\n').enumerate() {
         let result = match read_line(&read(line)?) {
             Ok(input) => encode(embedder, &[input], options)?
                 .pop()
@@ -111,7 +113,7 @@ fn encode_document(
     writer: &mut Writer,
 ) -> Result<(), Failure> {
     let mut inputs = Vec::new();
-    for (index, line) in stdin().lock().lines().enumerate() {
+    for (index, line) in stdin().lock().split(b'\n').enumerate() {
         let input = read_line(&read(line)?).map_err(|source| Error::Input {
             index,
             source: Box::new(source),
@@ -132,12 +134,13 @@ fn encode(
     pollster::block_on(embedder.encode(inputs, options, &mut (), |_, _| ()))
 }
 
-fn read(line: std::io::Result<String>) -> Result<String, Failure> {
+fn read(line: std::io::Result<Vec<u8>>) -> Result<Vec<u8>, Failure> {
     line.map_err(|error| Failure::new(Code::Io, format!("standard input: {error}")))
 }
 
-fn read_line(line: &str) -> Result<Input, Error> {
-    let line: Line = serde_json::from_str(line).map_err(|error| Error::Option {
+/// One line, which need not even be UTF-8: what is wrong with it harms no other.
+fn read_line(line: &[u8]) -> Result<Input, Error> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| Error::Option {
         option: "line",
         needed: r#"{"text": "..."} or {"image": "path"}"#.into(),
         found: error.to_string(),

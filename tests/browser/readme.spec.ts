@@ -1,0 +1,88 @@
+// The first TypeScript of the README, as it stands: its types are checked, and it runs in a page against the built
+// package; what it logs is compared with what the package says when the lab asks.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { Lab } from './support/lab';
+import { REPOSITORY } from './support/paths';
+import { expect, test } from './support/test';
+
+const PACKAGE = join(REPOSITORY, 'pkg-config');
+/** Served by no folder: the test answers for it. */
+const PAGE = 'readme/';
+/** The same numbers on the same device; only the sums of the products may be rounded differently. */
+const MAX_ABS = 1e-6;
+
+/** A page that finds the package by its name, and says when the snippet has ended. */
+const HTML = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>README</title>
+<link rel="icon" href="data:,">
+<script type="importmap">{ "imports": { "jina-embeddings-web": "/jina-embeddings-web/index.js" } }</script>
+<script type="module">
+  globalThis.ended = await import('./snippet.js').then(() => 'well', (error) => \`\${error.name}: \${error.message}\`);
+</script>`;
+
+interface Compiler { transformSync(code: string, options: { loader: 'ts'; target: string }): { code: string } }
+
+function snippet(): string {
+  const readme = readFileSync(join(REPOSITORY, 'README.md'), 'utf8');
+  const found = /^```ts\n(.*?)^```$/ms.exec(readme);
+  if (!found) throw new Error('README.md has no ```ts block');
+  return found[1]!;
+}
+
+function compiled(): string {
+  const { transformSync } = createRequire(join(PACKAGE, 'package.json'))('esbuild') as Compiler;
+  return transformSync(snippet(), { loader: 'ts', target: 'es2022' }).code;
+}
+
+test('the types of the snippet hold in the strictest reading', () => {
+  const directory = join(REPOSITORY, 'target/browser-readme');
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'snippet.ts'), snippet());
+  writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify({
+    compilerOptions: {
+      strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, noEmit: true,
+      target: 'es2022', module: 'esnext', moduleResolution: 'bundler', lib: ['es2023', 'dom'], types: [],
+      paths: { 'jina-embeddings-web': [join(PACKAGE, 'dist/index.d.ts')] },
+    },
+    files: ['snippet.ts'],
+  }));
+  const compiler = join(PACKAGE, 'node_modules/typescript/bin/tsc');
+  try {
+    execFileSync(process.execPath, [compiler, '--project', directory], { encoding: 'utf8' });
+  } catch (error) {
+    throw new Error(`the README does not compile:\n${(error as { stdout: string }).stdout}`);
+  }
+});
+
+test('the snippet runs in a page and logs the scores that the package gives', async ({ page, site }) => {
+  await page.route(`${site}${PAGE}`, (route) => route.fulfill({ contentType: 'text/html', body: HTML }));
+  await page.route(`${site}${PAGE}snippet.js`, (route) => route.fulfill({ contentType: 'text/javascript', body: compiled() }));
+  const logged: Array<Promise<unknown>> = [], uncaught: string[] = [];
+  page.on('pageerror', (error) => uncaught.push(error.message));
+  page.on('console', (message) => { if (message.type() === 'log') logged.push(message.args()[0]!.jsonValue()); });
+  await page.goto(`${site}${PAGE}`);
+  const ended = await page.waitForFunction(() => (globalThis as { ended?: string }).ended, undefined, { timeout: 240_000 });
+  expect(await ended.jsonValue()).toBe('well');
+  expect(uncaught).toEqual([]);
+  expect(logged.length, 'logs').toBe(1);
+  const scores = await logged[0] as number[];
+
+  const lab = await Lab.open(page, site);
+  await lab.load('tiny', { model: '/models/tiny', device: 'auto' });
+  const [query] = await lab.vectors('tiny', ['a sleeping cat'], { task: 'retrieval.query' });
+  const found = await lab.vectors('tiny', [{ image: '/samples/cat.jpg' }, 'Bread rises.'], { task: 'retrieval.passage' });
+  await lab.dispose('tiny');
+  const expected = found.map(({ values }) => values.reduce((sum, value, i) => sum + value * query!.values[i]!, 0));
+
+  console.log(`logged ${scores.join(', ')}; the lab gives ${expected.join(', ')}`);
+  expect(scores.length, 'scores').toBe(2);
+  scores.forEach((score, i) => {
+    expect(Number.isFinite(score) && Math.abs(score) <= 1, `score ${score}`).toBe(true);
+    expect(Math.abs(score - expected[i]!), `score ${i}`).toBeLessThanOrEqual(MAX_ABS);
+  });
+});
