@@ -16,6 +16,7 @@
 mod cursor;
 mod dequantize;
 mod error;
+mod finite;
 mod header;
 mod metadata;
 mod quantize;
@@ -26,6 +27,7 @@ mod writer;
 
 pub use dequantize::dequantize;
 pub use error::Error;
+pub use finite::first_not_finite;
 pub use header::{Header, MAX_HEADER_BYTES, Parsed};
 pub use metadata::Metadata;
 pub use quantize::quantize;

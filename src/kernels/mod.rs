@@ -3,6 +3,7 @@
 //!
 //! | operation | computes |
 //! | --- | --- |
+//! | [`Blocks`] | the values of a quantised matrix, whole or some rows |
 //! | [`linear`] | `x Wᵀ (+ bias) (+ t Bᵀ) (+ residual)` |
 //! | [`rms_norm`] | `x / sqrt(mean(x²) + eps) * weight` |
 //! | [`rope`] | half-split rotation by position |
@@ -12,6 +13,7 @@
 //! Kernels know tensors only: no model, no files.
 
 mod attention;
+mod dequantize;
 mod launch;
 mod linear;
 mod rms_norm;
@@ -19,12 +21,15 @@ mod rope;
 mod silu_mul;
 #[cfg(test)]
 mod testing;
+mod weight;
 
 pub use attention::{KeyRanges, attention};
+pub use dequantize::Blocks;
 pub use linear::{LowRank, linear};
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rope};
 pub use silu_mul::silu_mul;
+pub use weight::Weight;
 
 /// Which form of the operations a device runs best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@
 //!
 //! Letters: T = tokens, H = hidden_size, N = heads, G = key/value heads, D = head_dim.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
-use crate::kernels::{self, KeyRanges, RopeTable};
+use crate::kernels::{self, KeyRanges, RopeTable, Weight};
 
 use super::{Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, TextConfig, rope};
 
@@ -21,7 +21,7 @@ use super::{Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, TextConfig
 pub struct Decoder {
     pub config: TextConfig,
     /// `[vocab_size, H]`
-    pub embed_tokens: Tensor<2>,
+    pub embed_tokens: Weight,
     pub layers: Vec<DecoderLayer>,
     pub norm: RmsNorm,
 }
@@ -59,10 +59,7 @@ impl Decoder {
     /// - `ids`: each below `vocab_size`
     /// - returns: `[T, H]`
     pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
-        let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-        let n_tokens = ids.len();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [n_tokens]), &self.device());
-        self.embed_tokens.clone().select(0, ids)
+        self.embed_tokens.rows(ids)
     }
 
     /// Hidden states after the final norm, which is what the reference calls `hidden_states[-1]`.

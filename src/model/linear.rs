@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use crate::kernels::{self, LowRank};
+use crate::kernels::{self, LowRank, Weight};
 
 use super::{Adapter, Pass};
 
@@ -14,7 +14,7 @@ use super::{Adapter, Pass};
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// `[N, K]`
-    pub weight: Tensor<2>,
+    pub weight: Weight,
     /// `[N]`
     pub bias: Option<Tensor<1>>,
     pub adapters: BTreeMap<Adapter, LowRank>,
@@ -22,7 +22,7 @@ pub struct Linear {
 
 impl Linear {
     /// A layer without adapters.
-    pub fn new(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
+    pub fn new(weight: Weight, bias: Option<Tensor<1>>) -> Self {
         Self {
             weight,
             bias,

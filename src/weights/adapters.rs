@@ -1,9 +1,5 @@
 //! Task adapters: llama.cpp's LoRA files for the decoder, one pair per task for the projector.
 
-use std::collections::BTreeMap;
-
-use burn::tensor::Tensor;
-
 use crate::{
     Result,
     kernels::LowRank,
@@ -33,9 +29,9 @@ pub fn attach_to_decoder(
     }
     match tensors.pop_first() {
         None => Ok(()),
-        Some((tensor, (found, _))) => Err(Error::Inconsistent {
+        Some((tensor, stored)) => Err(Error::Inconsistent {
             file: file.to_string(),
-            what: format!("tensor `{tensor}` with shape {found:?}"),
+            what: format!("tensor `{tensor}` with shape {:?}", stored.shape()),
             needed: format!("a layer of the decoder, which has {}", decoder.layers.len()),
             found: "of no layer".into(),
         }
@@ -76,46 +72,43 @@ fn attach(
     task: Task,
     alpha: f32,
     [name_a, name_b]: [String; 2],
-    tensors: &mut BTreeMap<String, (Vec<usize>, Tensor<1>)>,
+    tensors: &mut Tensors,
 ) -> Result<()> {
     let [n_out, n_in] = linear.weight.dims();
     let (a, b) = match (tensors.remove(&name_a), tensors.remove(&name_b)) {
         (None, None) => return Ok(()),
         (Some(a), Some(b)) => (a, b),
-        (Some((shape, _)), None) => return Err(missing(file, name_b, vec![n_out, shape[0]])),
-        (None, Some((shape, _))) => {
-            return Err(missing(
-                file,
-                name_a,
-                vec![shape.last().copied().unwrap_or(0), n_in],
-            ));
+        (Some(a), None) => {
+            let rank = a.shape().first().copied().unwrap_or(0);
+            return Err(missing(file, name_b, vec![n_out, rank]));
+        }
+        (None, Some(b)) => {
+            let rank = b.shape().last().copied().unwrap_or(0);
+            return Err(missing(file, name_a, vec![rank, n_in]));
         }
     };
-    let rank = a.0[0];
+    let rank = a.shape().first().copied().unwrap_or(0);
     for (name, found, needed) in [
-        (name_a, &a.0, vec![rank, n_in]),
-        (name_b, &b.0, vec![n_out, rank]),
+        (name_a, a.shape(), [rank, n_in]),
+        (name_b, b.shape(), [n_out, rank]),
     ] {
-        if *found != needed {
+        if found != needed {
             return Err(Error::WrongShape {
                 file: file.to_string(),
                 tensor: name,
-                needed,
-                found: found.clone(),
+                needed: needed.to_vec(),
+                found: found.to_vec(),
             }
             .into());
         }
     }
     let scale = f64::from(alpha) / rank as f64;
-    let b = b.1.reshape([n_out, rank]);
-    let b = if scale == 1.0 { b } else { b.mul_scalar(scale) };
-    linear.adapters.insert(
-        task,
-        LowRank {
-            a: a.1.reshape([rank, n_in]),
-            b,
-        },
-    );
+    let b = match scale == 1.0 {
+        true => b.into_weight([n_out, rank]),
+        false => b.into_dense([n_out, rank]).mul_scalar(scale).into(),
+    };
+    let a = a.into_weight([rank, n_in]);
+    linear.adapters.insert(task, LowRank { a, b });
     Ok(())
 }
 

@@ -11,10 +11,10 @@ use crate::{
 
 use super::{
     Error, adapters, metadata,
-    stream::{Sink, Stream},
+    stream::{Sink, Stream, Want},
     tables,
     tensors::{Source, Tensors},
-    upload::Upload,
+    upload::{self, Upload},
 };
 
 /// What a file is to the model.
@@ -338,30 +338,37 @@ impl Sink for Parts {
         Ok(())
     }
 
-    fn begin(&mut self, info: &TensorInfo) -> Result<bool> {
-        let wanted = self
+    fn begin(&mut self, info: &TensorInfo) -> Result<Want> {
+        if self
             .plan
             .as_ref()
-            .is_none_or(|plan| plan.contains_key(&info.name));
-        if wanted {
-            self.upload = Some(Upload::new(&self.device, &self.file, info)?);
-        } else {
+            .is_some_and(|plan| !plan.contains_key(&info.name))
+        {
             log::warn!("`{}`: tensor `{}` is not used", self.file, info.name);
+            return Ok(Want::Nothing);
         }
-        Ok(wanted)
+        self.upload = Some(Upload::new(&self.device, &self.file, info)?);
+        Ok(upload::form(&self.device, info))
     }
 
     fn values(&mut self, values: &[f32]) -> Result<()> {
         if let Some(upload) = &mut self.upload {
-            upload.push(values);
+            upload.push_values(values);
+        }
+        Ok(())
+    }
+
+    fn blocks(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(upload) = &mut self.upload {
+            upload.push_blocks(bytes);
         }
         Ok(())
     }
 
     fn end(&mut self, info: &TensorInfo) -> Result<()> {
         if let Some(upload) = self.upload.take() {
-            self.tensors
-                .insert(info.name.clone(), (info.shape.clone(), upload.finish()));
+            let stored = upload.finish(info, upload::form(&self.device, info));
+            self.tensors.insert(info.name.clone(), stored);
         }
         Ok(())
     }
@@ -381,7 +388,7 @@ fn build_projector(
 ) -> Result<Projector> {
     let name = "multi_vector_projector.bias";
     let dim = match tensors.get(name) {
-        Some((shape, _)) => shape.iter().product(),
+        Some(stored) => stored.shape().iter().product(),
         None => {
             let needed = vec![0];
             let file = file.to_string();

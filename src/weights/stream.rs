@@ -14,12 +14,25 @@ const PIECE_BYTES: usize = 1 << 20;
 pub trait Sink {
     /// The header is complete.
     fn header(&mut self, header: &Header) -> Result<()>;
-    /// A tensor begins; `false` skips it.
-    fn begin(&mut self, info: &TensorInfo) -> Result<bool>;
+    /// A tensor begins; the answer says what to do with it.
+    fn begin(&mut self, info: &TensorInfo) -> Result<Want>;
     /// The next values of the tensor that began last.
     fn values(&mut self, values: &[f32]) -> Result<()>;
+    /// The next blocks of the tensor that began last, a multiple of four bytes but at its end.
+    fn blocks(&mut self, bytes: &[u8]) -> Result<()>;
     /// The tensor is complete.
     fn end(&mut self, info: &TensorInfo) -> Result<()>;
+}
+
+/// In which form a sink wants a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Not at all.
+    Nothing,
+    /// Decoded to f32.
+    Values,
+    /// As it is in the file.
+    Blocks,
 }
 
 /// Push parser of one file.
@@ -47,7 +60,7 @@ struct Body {
     tensor: usize,
     /// Bytes of it that were decoded or skipped.
     done: u64,
-    wanted: bool,
+    want: Want,
     /// Bytes that do not fill a piece yet.
     pending: Vec<u8>,
     /// Room for the values of one piece.
@@ -161,7 +174,7 @@ impl Body {
             header,
             tensor: 0,
             done: 0,
-            wanted: false,
+            want: Want::Nothing,
             pending,
             values,
         }
@@ -170,7 +183,7 @@ impl Body {
     /// Announces the current tensor, if there is one.
     fn begin(&mut self, sink: &mut impl Sink) -> Result<()> {
         if let Some(info) = self.header.tensors.get(self.tensor) {
-            self.wanted = sink.begin(info)?;
+            self.want = sink.begin(info)?;
         }
         Ok(())
     }
@@ -178,35 +191,42 @@ impl Body {
     /// Takes bytes of the current tensor, at most to its end or to the end of a piece.
     fn take(&mut self, file: &str, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
         let info = &self.header.tensors[self.tensor];
-        if self.wanted {
+        if self.want == Want::Nothing {
+            self.done += bytes.len() as u64;
+        } else {
             self.pending.extend_from_slice(bytes);
             let is_last = self.done + self.pending.len() as u64 == info.n_bytes;
             if !is_last && self.pending.len() < PIECE_BYTES {
                 return Ok(());
             }
+            // Two blocks of any format are a multiple of four bytes.
+            let unit = if is_last { 1 } else { 2 };
             let block_bytes = info.tensor_type.block_bytes();
-            let n_blocks = self.pending.len() / block_bytes;
-            let n_bytes = n_blocks * block_bytes;
-            self.values
-                .resize(n_blocks * info.tensor_type.block_elements(), 0.0);
-            gguf::dequantize(info.tensor_type, &self.pending[..n_bytes], &mut self.values)?;
-            if let Some(place) = self.values.iter().position(|value| !value.is_finite()) {
-                let before = self.done as usize / block_bytes * info.tensor_type.block_elements();
+            let n_blocks = self.pending.len() / block_bytes / unit * unit;
+            let whole = &self.pending[..n_blocks * block_bytes];
+            if let Some(block) = gguf::first_not_finite(info.tensor_type, whole) {
+                let before = self.done as usize / block_bytes;
                 return Err(Error::NotFinite {
                     file: file.to_string(),
                     tensor: info.name.clone(),
-                    element: before + place,
+                    element: (before + block) * info.tensor_type.block_elements(),
                 }
                 .into());
             }
-            sink.values(&self.values)?;
+            if self.want == Want::Values {
+                self.values
+                    .resize(n_blocks * info.tensor_type.block_elements(), 0.0);
+                gguf::dequantize(info.tensor_type, whole, &mut self.values)?;
+                sink.values(&self.values)?;
+            } else {
+                sink.blocks(whole)?;
+            }
+            let n_bytes = whole.len();
             self.pending.drain(..n_bytes);
             self.done += n_bytes as u64;
-        } else {
-            self.done += bytes.len() as u64;
         }
         if self.done == info.n_bytes {
-            if self.wanted {
+            if self.want != Want::Nothing {
                 sink.end(info)?;
             }
             self.tensor += 1;

@@ -20,7 +20,7 @@ fn linear(
     n_out: usize,
     bias: bool,
 ) -> Result<Linear> {
-    let weight = source.take(&format!("{name}.weight"), [n_out, n_in])?;
+    let weight = source.take_weight(&format!("{name}.weight"), [n_out, n_in])?;
     let bias = match bias {
         true => Some(source.take(&format!("{name}.bias"), [n_out])?),
         false => None,
@@ -41,7 +41,7 @@ pub fn decoder(config: &TextConfig, source: &mut Source) -> Result<Decoder> {
     let kv = config.num_key_value_heads * config.head_dim;
     let context = config.num_attention_heads * config.head_dim;
     let eps = config.rms_norm_eps;
-    let embed_tokens = source.take("token_embd.weight", [config.vocab_size, hidden])?;
+    let embed_tokens = source.take_weight("token_embd.weight", [config.vocab_size, hidden])?;
     let mut layers = Vec::with_capacity(config.num_hidden_layers);
     for n in 0..config.num_hidden_layers {
         let name = |part: &str| format!("blk.{n}.{part}");
@@ -92,7 +92,7 @@ pub fn decoder(config: &TextConfig, source: &mut Source) -> Result<Decoder> {
 pub fn vision_tower(config: &VisionConfig, source: &mut Source) -> Result<VisionTower> {
     let hidden = config.hidden_size;
     let eps = config.rms_norm_eps;
-    let patch_embed = Linear::new(patch_embed(config, source)?, None);
+    let patch_embed = Linear::new(patch_embed(config, source)?.into(), None);
     let mut blocks = Vec::with_capacity(config.depth);
     for n in 0..config.depth {
         let name = |part: &str| format!("v.blk.{n}.{part}");

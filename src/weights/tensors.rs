@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::Result;
+use crate::{
+    Result,
+    kernels::{Blocks, Weight},
+};
 
 use super::Error;
 
@@ -20,23 +23,58 @@ pub struct Source<'a> {
 enum Inner<'a> {
     Plan {
         needed: BTreeMap<String, Vec<usize>>,
-        device: Device,
     },
     Loaded(&'a mut Tensors),
 }
 
+/// A tensor on the device.
+#[derive(Debug, Clone)]
+pub enum Stored {
+    /// In f32, with its shape, outermost dimension first.
+    Values {
+        shape: Vec<usize>,
+        values: Tensor<1>,
+    },
+    /// A matrix as it is in the file.
+    Blocks(Blocks),
+}
+
+impl Stored {
+    /// Outermost dimension first.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Stored::Values { shape, .. } => shape,
+            Stored::Blocks(blocks) => &blocks.shape,
+        }
+    }
+
+    /// As a matrix. The shape was compared before.
+    pub fn into_weight(self, shape: [usize; 2]) -> Weight {
+        match self {
+            Stored::Values { values, .. } => Weight::Dense(values.reshape(shape)),
+            Stored::Blocks(blocks) => Weight::Blocks(blocks),
+        }
+    }
+
+    /// In f32. The shape was compared before.
+    pub fn into_dense<const D: usize>(self, shape: [usize; D]) -> Tensor<D> {
+        match self {
+            Stored::Values { values, .. } => values.reshape(shape),
+            Stored::Blocks(blocks) => blocks.dense().reshape(shape),
+        }
+    }
+}
+
 /// Tensors that were read, in the order of their names.
-pub type Tensors = BTreeMap<String, (Vec<usize>, Tensor<1>)>;
+pub type Tensors = BTreeMap<String, Stored>;
 
 impl<'a> Source<'a> {
     /// Takes nothing and notes what is asked for.
     pub fn plan() -> Self {
-        // The stand-ins are never computed with; the CPU device makes them without a GPU.
         Self {
             file: "",
             inner: Inner::Plan {
                 needed: BTreeMap::new(),
-                device: Device::flex(),
             },
         }
     }
@@ -54,25 +92,42 @@ impl<'a> Source<'a> {
     /// What a dry run asked for.
     pub fn into_plan(self) -> BTreeMap<String, Vec<usize>> {
         match self.inner {
-            Inner::Plan { needed, .. } => needed,
+            Inner::Plan { needed } => needed,
             Inner::Loaded(_) => BTreeMap::new(),
         }
     }
 
-    /// The tensor of that name and shape (outermost dimension first).
+    /// The tensor of that name and shape (outermost dimension first), in f32.
     pub fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
+        Ok(match self.stored(name, &shape)? {
+            Some(stored) => stored.into_dense(shape),
+            None => Tensor::zeros([1; D], &Device::flex()),
+        })
+    }
+
+    /// The matrix of that name and shape, as the device keeps it.
+    pub fn take_weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight> {
+        Ok(match self.stored(name, &shape)? {
+            Some(stored) => stored.into_weight(shape),
+            None => Weight::Dense(Tensor::zeros([1, 1], &Device::flex())),
+        })
+    }
+
+    /// Takes a tensor, or notes that it is needed. The stand-ins of a dry run are never computed
+    /// with; the CPU device makes them without a GPU.
+    fn stored(&mut self, name: &str, shape: &[usize]) -> Result<Option<Stored>> {
         match &mut self.inner {
-            Inner::Plan { needed, device } => {
+            Inner::Plan { needed } => {
                 needed.insert(name.to_string(), shape.to_vec());
-                Ok(Tensor::zeros([1; D], &*device))
+                Ok(None)
             }
             Inner::Loaded(tensors) => match tensors.remove(name) {
-                Some((found, tensor)) if found == shape => Ok(tensor.reshape(shape)),
-                Some((found, _)) => Err(Error::WrongShape {
+                Some(stored) if stored.shape() == shape => Ok(Some(stored)),
+                Some(stored) => Err(Error::WrongShape {
                     file: self.file.to_string(),
                     tensor: name.to_string(),
                     needed: shape.to_vec(),
-                    found,
+                    found: stored.shape().to_vec(),
                 }
                 .into()),
                 None => Err(Error::MissingTensor {

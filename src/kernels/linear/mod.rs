@@ -8,7 +8,7 @@ mod tests;
 use burn::tensor::Tensor;
 
 use super::{
-    Kernels,
+    Kernels, Weight,
     launch::{Kernel, contiguous},
 };
 
@@ -16,9 +16,9 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct LowRank {
     /// `[R, K]`
-    pub a: Tensor<2>,
+    pub a: Weight,
     /// `[N, R]`, already multiplied by `alpha / R`
-    pub b: Tensor<2>,
+    pub b: Weight,
 }
 
 /// - `x`: `[M, K]`, `weight`: `[N, K]`, `bias`: `[N]`, `residual`: `[M, N]`
@@ -26,7 +26,7 @@ pub struct LowRank {
 pub fn linear(
     kernels: Kernels,
     x: Tensor<2>,
-    weight: &Tensor<2>,
+    weight: &Weight,
     bias: Option<&Tensor<1>>,
     update: Option<&LowRank>,
     residual: Option<Tensor<2>>,
@@ -43,12 +43,12 @@ pub fn linear(
 
 fn portable(
     x: Tensor<2>,
-    weight: &Tensor<2>,
+    weight: &Weight,
     bias: Option<&Tensor<1>>,
     update: Option<&LowRank>,
     residual: Option<Tensor<2>>,
 ) -> Tensor<2> {
-    let product = |x: Tensor<2>, w: &Tensor<2>| x.matmul(w.clone().transpose());
+    let product = |x: Tensor<2>, w: &Weight| x.matmul(w.dense().transpose());
     let update = update.map(|update| product(product(x.clone(), &update.a), &update.b));
     let mut y = product(x, weight);
     if let Some(bias) = bias {
@@ -62,7 +62,7 @@ fn portable(
 
 fn direct(
     x: Tensor<2>,
-    weight: &Tensor<2>,
+    weight: &Weight,
     bias: Option<&Tensor<1>>,
     update: Option<&LowRank>,
     residual: Option<Tensor<2>>,
@@ -74,7 +74,7 @@ fn direct(
     let n = weight.dims()[0];
     let mut inputs = vec![("x", "vec4<f32>"), ("w", "vec4<f32>")];
     let mut lines = [("bias", ""), ("low_rank", ""), ("residual", "")];
-    let mut tensors = vec![x.clone(), weight.clone()];
+    let mut tensors = vec![x.clone(), weight.dense()];
     let mut rank = 0;
     if let Some(bias) = bias {
         inputs.push(("bias", "f32"));
@@ -85,7 +85,7 @@ fn direct(
         rank = a.dims()[0];
         inputs.extend([("t", "vec4<f32>"), ("b", "vec4<f32>")]);
         lines[1].1 = "for (var r = 0u; r < info[3]; r++) { sum += dot(t[m * info[3] + r], b[n * info[3] + r]); }";
-        tensors.extend([direct(x, a, None, None, None), b.clone()]);
+        tensors.extend([direct(x, a, None, None, None), b.dense()]);
     }
     if let Some(residual) = residual {
         inputs.push(("residual", "f32"));

@@ -61,11 +61,11 @@ proptest! {
             (Kernels::Direct, device(Kernels::Direct)),
         ] {
             let update = (r > 0)
-                .then(|| LowRank { a: tensor(&a, [r, k], &device), b: tensor(&b, [n, r], &device) });
+                .then(|| LowRank { a: tensor(&a, [r, k], &device).into(), b: tensor(&b, [n, r], &device).into() });
             let bias = with_bias.then(|| tensor(&bias, [n], &device));
             let residual = with_residual.then(|| tensor(&residual, [m, n], &device));
             let (x, w) = (tensor(&x, [m, k], &device), tensor(&w, [n, k], &device));
-            let y = linear(kernels, x, &w, bias.as_ref(), update.as_ref(), residual);
+            let y = linear(kernels, x, &w.into(), bias.as_ref(), update.as_ref(), residual);
             assert_close(y, &needed, 1e-5);
         }
     }
@@ -79,7 +79,7 @@ fn an_input_width_that_no_vector_fits_is_computed_all_the_same() {
     let y = linear(
         Kernels::Direct,
         tensor(&x, [3, 7], &device),
-        &tensor(&w, [5, 7], &device),
+        &tensor(&w, [5, 7], &device).into(),
         None,
         None,
         None,
