@@ -15,7 +15,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
     // Tensors only.
-    ("kernels", &[]),
+    // The block formats of a matrix are those of the file.
+    ("kernels", &["gguf"]),
     ("model", &["kernels", "text"]),
     ("pooling", &[]),
     ("device", &["error", "kernels"]),
