@@ -9,27 +9,28 @@ use super::tensor::TensorType;
 ///
 /// - `bytes`: whole blocks; bytes past the last whole one are not looked at
 pub fn first_not_finite(tensor_type: TensorType, bytes: &[u8]) -> Option<usize> {
-    // Exponents of all ones: infinities and NaNs.
+    // An exponent of all ones is an infinity or a NaN.
     let half = |block: &[u8], at: usize| block[at + 1] & 0x7c == 0x7c;
-    let bad: fn(&[u8], &dyn Fn(&[u8], usize) -> bool) -> bool = match tensor_type {
-        TensorType::F32 => |block, _| block[3] & 0x7f == 0x7f && block[2] & 0x80 != 0,
-        TensorType::BF16 => |block, _| block[1] & 0x7f == 0x7f && block[0] & 0x80 != 0,
+    let wide = |high: u8, low: u8| high & 0x7f == 0x7f && low & 0x80 != 0;
+    let is_bad = |block: &[u8]| match tensor_type {
+        TensorType::F32 => wide(block[3], block[2]),
+        TensorType::BF16 => wide(block[1], block[0]),
         TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => {
-            |block, half| half(block, 0) || half(block, 2)
+            half(block, 0) || half(block, 2)
         }
-        TensorType::Q2_K => |block, half| half(block, 80) || half(block, 82),
-        TensorType::Q3_K => |block, half| half(block, 108),
-        TensorType::Q6_K => |block, half| half(block, 208),
+        TensorType::Q2_K => half(block, 80) || half(block, 82),
+        TensorType::Q3_K => half(block, 108),
+        TensorType::Q6_K => half(block, 208),
         TensorType::F16
         | TensorType::Q4_0
         | TensorType::Q5_0
         | TensorType::Q8_0
         | TensorType::IQ4_NL
-        | TensorType::IQ4_XS => |block, half| half(block, 0),
+        | TensorType::IQ4_XS => half(block, 0),
     };
     bytes
         .chunks_exact(tensor_type.block_bytes())
-        .position(|block| bad(block, &half))
+        .position(is_bad)
 }
 
 #[cfg(test)]
@@ -53,8 +54,8 @@ mod tests {
             }
         };
         for tensor_type in TensorType::ALL {
-            let (n_bad, n_blocks) = (0, 400);
-            let mut n_bad = n_bad;
+            let n_blocks = 400;
+            let mut n_bad = 0;
             for _ in 0..n_blocks {
                 let bytes: Vec<u8> = (0..tensor_type.block_bytes()).map(|_| next()).collect();
                 let mut values = vec![0.0; tensor_type.block_elements()];
