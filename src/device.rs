@@ -343,7 +343,10 @@ impl Scopes {
 }
 
 fn note(noted: &Mutex<Option<Failure>>, failure: Failure) {
-    log::error!("{}: {}", failure.code, failure.message);
+    // A release by the owner is no accident, and needs no line in anyone's console.
+    if failure.code != Code::Disposed {
+        log::error!("{}: {}", failure.code, failure.message);
+    }
     let mut noted = noted
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
