@@ -40,7 +40,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     (
         "web",
         &[
-            "device", "embedder", "error", "image", "model", "text", "weights",
+            "device", "embedder", "error", "image", "kernels", "model", "text", "weights",
         ],
     ),
 ];

@@ -8,7 +8,8 @@ use wasm_bindgen_futures::future_to_promise;
 
 use crate::{
     Device, Embedder, Error, Result,
-    device::Accepted,
+    device::{Accepted, Kind},
+    kernels::Kernels,
     text::Task,
     weights::{Loader, Role},
 };
@@ -76,20 +77,28 @@ impl WebLoader {
     }
 
     /// The embedder, once the device accepted all that was sent to it.
-    pub fn finish(self) -> Promise {
+    ///
+    /// - `kernels`: "auto", or the form of the operations on a graphics device
+    pub fn finish(self, kernels: String) -> Promise {
         let WebLoader {
             device,
             loader,
             accepted,
         } = self;
         future_to_promise(async move {
+            let kernels = match (kernels.as_str(), device.info().kind) {
+                ("tiled", Kind::Gpu) => Kernels::Tiled,
+                ("direct", Kind::Gpu) => Kernels::Direct,
+                ("auto" | "tiled" | "direct", _) => device.kernels(),
+                _ => return Err(misuse(format!("no form of the operations is `{kernels}`"))),
+            };
             let finished = async {
                 let loaded = device.watched(async { loader.finish() }).await;
                 // A failed allocation explains a failed build, not the other way round.
                 for accepted in accepted.into_inner() {
                     accepted.await?;
                 }
-                Ok(Embedder::new(device.clone(), loaded?))
+                Ok(Embedder::new(device.clone(), loaded?).with_kernels(kernels))
             };
             let embedder: Result<Embedder> = finished.await;
             let embedder = embedder.map_err(|error| rejection(&error))?;

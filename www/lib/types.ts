@@ -222,6 +222,12 @@ export interface CreateOptions {
   readonly device?: 'auto' | DeviceKind | undefined;
   /** Parts that need not be downloaded. Default: all that the model directory lists. */
   readonly parts?: { readonly images?: boolean | undefined; readonly multivector?: boolean | undefined } | undefined;
+  /**
+   * The form of the model's operations on WebGPU. `'auto'` (the default) takes what the adapter runs
+   * best: `'tiled'` for graphics cards, `'direct'` for processors that play one. The results agree to
+   * f32 rounding; naming one is for comparing them.
+   */
+  readonly kernels?: 'auto' | 'tiled' | 'direct' | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
   /**

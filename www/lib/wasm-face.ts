@@ -54,8 +54,8 @@ export interface WasmModelLoader {
   push(chunk: Uint8Array): void;
   /** Throws where the file stopped early. */
   end_file(): void;
-  /** Consumes the loader. */
-  finish(): Promise<WasmEmbedder>;
+  /** Consumes the loader. `kernels` is the form of the operations on WebGPU. */
+  finish(kernels: 'auto' | 'tiled' | 'direct'): Promise<WasmEmbedder>;
   /** Drops a loader that was not finished. */
   free(): void;
 }

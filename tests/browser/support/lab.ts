@@ -28,7 +28,7 @@ export interface LabOptions {
   signal?: string;
 }
 
-export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number }
+export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number }
 export interface LabError { name: string; code?: string; message: string; recoverable?: boolean; inputs: Array<{ index: number; code: string; message: string }> }
 export type Outcome<T> = { value: T; error?: never } | { error: LabError; value?: never };
 export interface LabInfo {

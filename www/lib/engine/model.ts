@@ -64,7 +64,7 @@ export class Model {
         const nBytes = await streamFiles(plan.files, loader, device, hooks);
         hooks.onProgress({ status: 'compile' });
         consumed = true;
-        const embedder = await guard.wait(() => loader.finish());
+        const embedder = await guard.wait(() => loader.finish(request.kernels));
         if (signal.aborted) {
           embedder.free();
           throw abortError(signal);

@@ -45,9 +45,12 @@ export function pageAddress(): string | undefined {
 
 function openRequest(options: CreateOptions, base: string | undefined): OpenRequest {
   if (!isRecord(options)) throw new EmbedderError('INPUT_INVALID', 'createEmbedder needs an object with `model`');
-  const { device = 'auto', parts, wasm, fetch, initTimeout } = options;
+  const { device = 'auto', kernels = 'auto', parts, wasm, fetch, initTimeout } = options;
   if (device !== 'auto' && device !== 'webgpu' && device !== 'wasm') {
     throw new EmbedderError('INPUT_INVALID', `option \`device\` must be "auto", "webgpu" or "wasm", not ${JSON.stringify(device)}`);
+  }
+  if (kernels !== 'auto' && kernels !== 'tiled' && kernels !== 'direct') {
+    throw new EmbedderError('INPUT_INVALID', `option \`kernels\` must be "auto", "tiled" or "direct", not ${JSON.stringify(kernels)}`);
   }
   if (initTimeout !== undefined && !(initTimeout > 0)) {
     throw new EmbedderError('INPUT_INVALID', `option \`initTimeout\` must be a number of milliseconds above 0, not ${String(initTimeout)}`);
@@ -55,6 +58,7 @@ function openRequest(options: CreateOptions, base: string | undefined): OpenRequ
   return {
     model: locateModel(options.model, base),
     device,
+    kernels,
     images: parts?.images !== false,
     multivector: parts?.multivector !== false,
     ...(wasm === undefined ? {} : { wasm: wasmSource(wasm, base) }),

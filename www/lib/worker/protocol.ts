@@ -63,6 +63,8 @@ export interface OpenRequest {
   readonly device: 'auto' | DeviceKind;
   readonly images: boolean;
   readonly multivector: boolean;
+  /** The form of the operations on WebGPU. */
+  readonly kernels: 'auto' | 'tiled' | 'direct';
   readonly wasm?: WasmSource;
   /** `page`: ask the page for bytes, since the caller gave a `fetch`. */
   readonly fetch: 'own' | 'page';
