@@ -16,6 +16,7 @@ node www/demo/build.mjs
 
 # The converter alone, without Burn: a minute instead of a quarter of an hour. In a folder of its
 # own, so that it does not take the place of a jina-embed that can also compute.
+say "converter: jina-embed (a minute the first time)"
 cargo build --locked --quiet --no-default-features --features cli --bin jina-embed --target-dir "$CARGO_TARGET_DIR/converter"
 converter=$CARGO_TARGET_DIR/converter/debug/jina-embed
 models=${JINA_MODELS:-$JINA_CACHE/models}
