@@ -130,6 +130,11 @@ describe('the choice of the device', () => {
     await assert.rejects(createEmbedder({ model: ONE_FILE, device: 'webgpu', worker }), { code: 'NO_ADAPTER' });
   });
 
+  test('a form of the operations that does not exist is refused by name', async () => {
+    const options = { model: ONE_FILE, kernels: 'fast', worker: workerWith(fakeFace()) } as unknown as Parameters<typeof createEmbedder>[0];
+    await assert.rejects(createEmbedder(options), { code: 'INPUT_INVALID', message: /`kernels` must be "auto", "tiled" or "direct", not "fast"/ });
+  });
+
   test('auto does not hide a failure that is none of the machine', async () => {
     const worker = workerWith(fakeFace({ device: { wasm: { code: 'INTERNAL', message: 'a defect' } } }));
     await assert.rejects(createEmbedder({ model: ONE_FILE, worker }), { code: 'INTERNAL', message: 'a defect' });
