@@ -14,8 +14,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("gguf", &["error"]),
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
-    // Tensors only.
-    // The block formats of a matrix are those of the file.
+    // Tensors only; the block formats of a matrix are those of the file.
     ("kernels", &["gguf"]),
     ("model", &["kernels", "text"]),
     ("pooling", &[]),
