@@ -23,7 +23,7 @@ mod silu_mul;
 mod testing;
 mod weight;
 
-pub use attention::{KeyRanges, attention};
+pub use attention::{Heads, KeyRanges, attention};
 pub use dequantize::Blocks;
 pub use linear::{LowRank, linear};
 pub use rms_norm::rms_norm;

@@ -14,7 +14,9 @@ use burn::tensor::{Device, Tensor};
 
 use crate::kernels::{self, KeyRanges, RopeTable, Weight};
 
-use super::{Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, TextConfig, rope};
+use super::{
+    Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, TextConfig, pass::attention, rope,
+};
 
 /// `Qwen2_5_VLModel`'s language model without its vocabulary head, which embedding never needs.
 #[derive(Debug, Clone)]
@@ -147,7 +149,7 @@ impl SelfAttention {
         let q = kernels::rope(pass.kernels, q, table);
         let k = kernels::rope(pass.kernels, k, table);
         let heads = config.num_attention_heads;
-        let context = kernels::attention(pass.kernels, q, k, v, heads, keys);
+        let context = attention(pass, q, k, v, heads, keys);
         record("attn_context", &context);
         self.o_proj.forward_onto(residual, context, pass)
     }

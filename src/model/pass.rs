@@ -1,6 +1,8 @@
 //! How one forward pass is computed.
 
-use crate::kernels::Kernels;
+use burn::tensor::Tensor;
+
+use crate::kernels::{self, Heads, Kernels, KeyRanges};
 
 use super::Adapter;
 
@@ -11,4 +13,25 @@ pub struct Pass {
     pub adapter: Option<Adapter>,
     /// The form of the operations.
     pub kernels: Kernels,
+}
+
+/// Attention of projections made one by one.
+///
+/// - `q`: `[M, n_heads * head_dim]`, `k`, `v`: `[M, n_kv_heads * head_dim]`
+/// - returns: `[M, n_heads * head_dim]`
+pub(super) fn attention(
+    pass: Pass,
+    q: Tensor<2>,
+    k: Tensor<2>,
+    v: Tensor<2>,
+    n_heads: usize,
+    keys: &KeyRanges,
+) -> Tensor<2> {
+    let head_dim = q.dims()[1] / n_heads;
+    let heads = Heads {
+        n_heads,
+        n_kv_heads: k.dims()[1] / head_dim,
+        head_dim,
+    };
+    kernels::attention(pass.kernels, Tensor::cat(vec![q, k, v], 1), heads, keys)
 }

@@ -15,7 +15,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation::gelu};
 
 use crate::kernels::{self, Kernels, KeyRanges, RopeTable};
 
-use super::{Linear, Mlp, Observer, Pass, RmsNorm, Stopped, VisionConfig, WindowLayout, rope};
+use super::{
+    Linear, Mlp, Observer, Pass, RmsNorm, Stopped, VisionConfig, WindowLayout, pass::attention,
+    rope,
+};
 
 /// `Qwen2_5_VisionTransformer` of the reference.
 #[derive(Debug, Clone)]
@@ -132,7 +135,7 @@ impl VisionBlock {
         record("v", &v);
         let q = kernels::rope(pass.kernels, q, table);
         let k = kernels::rope(pass.kernels, k, table);
-        let context = kernels::attention(pass.kernels, q, k, v, config.num_heads, keys);
+        let context = attention(pass, q, k, v, config.num_heads, keys);
         let x = attn.proj.forward_onto(x, context, pass);
         record("attn_residual", &x);
         let normed = self.norm2.forward(x.clone(), pass);
