@@ -5,8 +5,8 @@
 //   info: tiles, workgroups along x, N, G, 1 / sqrt(D) as bits, 1 if no query sees later keys
 // For processors that play a graphics card: there a load from a buffer costs as much as several
 // products, and a barrier more than either. So one lane makes one head of four queries, whose
-// vectors and sums stay in variables: each number of k and v is loaded once for eight operations,
-// (4 KiB of variables at D = 128: the processor's first cache). No workgroup memory.
+// vectors and sums stay in variables, and each number of k and v is loaded once for four multiply-adds
+// of every lane. The variables of eight lanes take 32 KiB at D = 128: the processor's first cache.
 // A line with a hash sign stands for D / 4 lines, one for each four numbers of a head.
 {{ bindings }}
 const D4: u32 = {{ fours }}u;

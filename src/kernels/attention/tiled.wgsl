@@ -10,7 +10,7 @@
 //      before counts less against a larger one. The weights go to `weights`.
 //   3. sums: v goes through `stage` 8 keys at a time; a lane sums 4 rows x D / 8 numbers.
 // Cost of 32 keys at D = 128, per lane: 4,096 multiply-adds on 128 + 128 + 160 vec4 loads from the
-// workgroup's memory (about 10 to a load), 56 from the buffer (8 multiply-adds to a byte, which the
+// workgroup's memory (about 10 to a load), 32 from the buffer (8 multiply-adds to a byte, which the
 // cache serves), 16 + 4 exponentials, 26 barriers. 64 registers hold sums, 16 scores, 32 operands.
 // 14,592 bytes of workgroup memory: 6,400 `stage`, 8,192 `weights`. 128 invocations.
 // Neighbouring lanes read neighbouring vec4s everywhere: q rows are 66 and k rows 34 vec4s apart, so
