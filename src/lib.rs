@@ -25,8 +25,10 @@ pub mod kernels;
 pub mod model;
 #[cfg(all(feature = "gpu", feature = "cli"))]
 pub mod model_files;
-#[cfg(feature = "gpu")]
+#[cfg(any(feature = "gpu", feature = "cli"))]
 mod pooling;
+#[cfg(feature = "cli")]
+pub mod server;
 pub mod text;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 mod web;
