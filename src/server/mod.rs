@@ -49,6 +49,9 @@ use crate::{
     text::{Prompt, Task, TaskPrompt},
 };
 
+/// Longest wait for the end of a turn of which nobody waits; its next layer ends it.
+const LAST_TURN: Duration = Duration::from_secs(5);
+
 /// How to serve.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -177,13 +180,15 @@ where
         result = &mut ended => failure = Some(result),
     }
     state.is_stopping.store(true, Ordering::Relaxed);
+    let is_loaded = state.served.get().is_some();
     connections.finish(state.config.grace).await;
     // The last sender of jobs: the thread ends after the turn it is in.
     drop(state);
     match failure {
         Some(result) => result.unwrap_or_else(|_| Err(listen::lost_thread().into())),
-        // While a model still loads there is nothing to wait for: it ends with the process.
-        None => match tokio::time::timeout(Duration::from_secs(5), ended).await {
+        // A model that still loads computes nothing for anybody: it ends with the process.
+        None if !is_loaded => Ok(()),
+        None => match tokio::time::timeout(LAST_TURN, ended).await {
             Ok(Ok(Err(error))) => Err(error),
             _ => Ok(()),
         },

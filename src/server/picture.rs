@@ -127,8 +127,8 @@ mod tests {
             ("data:image/png;base64,", "is empty"),
             ("data:image/png,abc", "data:TYPE;base64,DATA"),
             ("data:", "data:TYPE;base64,DATA"),
-            ("no picture", "no base64"),
-            ("../../etc/passwd", "no base64"),
+            ("a cat!", "no base64"),
+            ("../etc", "no base64"),
             ("aGVsbG8hIQ==", "at most 5"),
             (&"A".repeat(1000), "at most 5"),
         ] {

@@ -322,3 +322,6 @@ fn give(mut active: Active, results: impl Iterator<Item = Result<Output, Error>>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

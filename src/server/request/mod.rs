@@ -313,3 +313,6 @@ fn missing(field: impl Into<String>) -> ApiError {
 fn wrong_type(field: impl Into<String>, needed: &str, found: &Value) -> ApiError {
     FieldError::new(field, "type", format!("must be {needed}"), Some(found)).into()
 }
+
+#[cfg(test)]
+mod tests;
