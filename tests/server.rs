@@ -452,6 +452,8 @@ fn other_paths_methods_and_types_have_errors_of_the_same_shape() {
         let answer = send(at, "POST", "/v1/embeddings", headers, b"{}").answer();
         check(answer, 415, "INPUT_CONTENT_TYPE");
     }
+    let nothing = send(at, "POST", "/v1/embeddings", &[], b"").answer();
+    check(nothing, 422, "INPUT_INVALID");
     check(embed(at, &json!({"input": 5})), 422, "INPUT_INVALID");
     check(embed(at, &json!([])), 422, "INPUT_INVALID");
 }

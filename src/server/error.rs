@@ -1,6 +1,7 @@
 //! What goes wrong between a request and its answer, in the shapes of Jina's OpenAPI file:
 //! `{detail, code, request_id}`, and for a request that breaks the schema
-//! `{detail, errors: [{field, message, type, input}]}` with the same two more.
+//! `{detail, errors: [{field, message, type, input}]}` with the same two more. Beside them stands
+//! `error`, which is all that OpenAI's clients look at.
 
 use serde_json::{Value, json};
 
@@ -126,6 +127,15 @@ impl ApiError {
             "detail": self.detail,
             "code": self.code,
             "request_id": request_id,
+            "error": {
+                "message": self.detail,
+                "code": self.code,
+                "type": match self.status {
+                    500.. => "server_error",
+                    _ => "invalid_request_error",
+                },
+                "param": self.errors.first().map(|error| &error.field),
+            },
         });
         if self.status == 422 {
             let errors = self.errors.iter().map(|error| {
@@ -159,6 +169,12 @@ mod tests {
                 "detail": "task: is unknown",
                 "code": "INPUT_INVALID",
                 "request_id": "1",
+                "error": {
+                    "message": "task: is unknown",
+                    "code": "INPUT_INVALID",
+                    "type": "invalid_request_error",
+                    "param": "task",
+                },
                 "errors": [{"field": "task", "message": "is unknown", "type": "enum", "input": "abacus"}],
             })
         );

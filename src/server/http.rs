@@ -217,7 +217,10 @@ async fn read_body(state: &State, request: HttpRequest) -> Result<Bytes, ApiErro
         let detail = format!("The body has more than {max_bytes} bytes.");
         ApiError::new(413, "INPUT_TOO_LARGE", detail)
     };
-    if !is_json(request.headers()) {
+    let is_nothing = request.body().size_hint().exact() == Some(0)
+        && !request.headers().contains_key(header::CONTENT_TYPE);
+    // Nothing has no type; what it lacks is told with the fields.
+    if !is_json(request.headers()) && !is_nothing {
         let detail = "The Content-Type must be application/json.";
         return Err(ApiError::new(415, "INPUT_CONTENT_TYPE", detail));
     }
