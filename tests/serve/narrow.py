@@ -1,21 +1,22 @@
-"""Jina's description of the API, narrowed to what the served model is asked.
+"""Jina's description of the API, narrowed to requests that this server must answer with 200.
 
-What the file cannot say, this server still refuses: options that exclude each other, a picture that
-is none, a chunk in which no token begins. So that a refusal of valid data can be told from a defect,
-each valid request of the narrowed file is one that must be answered with 200. What is narrowed:
+The description allows what it forbids in prose, and what no server can answer with vectors: options
+that exclude each other, a picture that is no picture, a chunk in which no token begins. So that such
+a refusal can be told from a defect:
 
 - `dimensions` ends at the model's own length;
 - a picture is one of a few real ones, since no generator makes a picture from "a string";
 - PDF is left out: answered 400, tested elsewhere;
-- a list in `embedding_type` holds one type: the file does not say how several are answered;
 - `return_multivector`, `late_chunking` and the rest are three requests, each with the options that
-  go together (the file says it in prose);
-- chunks are words, so that a token begins in each.
+  go together;
+- chunks are words, so that a token begins in each;
+- the answer to a list of several `embedding_type`s, which is not described there, is described.
 """
 
 import copy
 
 NOT = {"enum": [False, None]}
+TYPES = ["float", "base64", "binary", "ubinary"]
 
 
 def narrow(description, dimensions, pictures):
@@ -32,7 +33,10 @@ def narrow(description, dimensions, pictures):
     # Requests of thousands of inputs test patience only.
     properties["input"]["anyOf"][-1]["maxItems"] = 4
     properties["dimensions"]["anyOf"][0]["maximum"] = dimensions
-    properties["embedding_type"]["anyOf"][1]["maxItems"] = 1
+    for item, key in [("SingleEmbeddingData", "embedding"), ("MultiEmbeddingData", "embeddings")]:
+        forms = schemas[item]["properties"][key]["anyOf"]
+        types = {name: {"anyOf": copy.deepcopy(forms)} for name in TYPES}
+        forms.append({"type": "object", "properties": types, "additionalProperties": False})
 
     def variant(**changes):
         one = copy.deepcopy(request)
