@@ -10,7 +10,7 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("gguf", &["error"]),
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
@@ -30,6 +30,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
         ],
     ),
     ("convert", &["error", "gguf"]),
+    // HTTP in front of whatever computes.
+    ("server", &["error", "pooling", "text"]),
     (
         "model_files",
         &[
