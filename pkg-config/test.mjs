@@ -23,6 +23,8 @@ await build({
   outdir: out,
   outExtension: { '.js': '.mjs' },
   bundle: true,
+  // Its CommonJS parts look for Node's modules by `require`.
+  external: ['@qdrant/js-client-rest'],
   format: 'esm',
   platform: 'node',
   target: 'node20',

@@ -56,10 +56,21 @@ function fit(text: string, span: Span, max: number, count: (span: Span) => numbe
   if (n <= max) return [{ ...span, n }];
   const shifted = (parts: Span[]): Span[] => parts.map((part) => ({ start: part.start + span.start, end: part.end + span.start }));
   const slice = text.slice(span.start, span.end);
-  let parts = shifted(wordsAndGaps(slice, locale));
+  let parts = shifted(wordsWithGaps(slice, locale));
   if (parts.length < 2) parts = shifted(graphemes(slice, locale));
   if (parts.length < 2) return [{ ...span, n }];
   return parts.flatMap((part) => fit(text, part, max, count, locale));
+}
+
+/** Words, each with what follows it up to the next one, so that no passage begins with a full stop. */
+function wordsWithGaps(text: string, locale: string | undefined): Span[] {
+  const joined: { start: number; end: number }[] = [];
+  for (const { start, end, isWord } of wordsAndGaps(text, locale)) {
+    const last = joined.at(-1);
+    if (isWord || last === undefined) joined.push({ start, end });
+    else last.end = end;
+  }
+  return joined;
 }
 
 /** Joins neighbours while they fit. What the next one repeats is whole units, and never all of them. */
