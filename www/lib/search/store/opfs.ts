@@ -23,6 +23,8 @@ type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise
 const FOLDER = 'jina-embeddings-web';
 const FILE = '.index';
 const WHOLE = '.whole';
+const HANDLE_PAUSE_MS = 20;
+const HANDLE_TIMEOUT_MS = 5_000;
 
 /** Whether this thread can write there: a dedicated worker in a browser that has it. */
 export function hasOpfs(): boolean {
@@ -159,7 +161,7 @@ export class OpfsStore implements IndexStore {
   async #withHandle(generation: number, use: (handle: SyncHandle) => void | Promise<void>): Promise<void> {
     await this.#try('Writing the index', async () => {
       const file = (await this.#folder.getFileHandle(fileName(generation, FILE), { create: true })) as SyncFileHandle;
-      const handle = await file.createSyncAccessHandle();
+      const handle = await accessTo(file);
       try {
         await use(handle);
       } finally {
@@ -173,6 +175,18 @@ export class OpfsStore implements IndexStore {
       return await run();
     } catch (cause) {
       throw storageError(doing, cause);
+    }
+  }
+}
+
+/** A worker that was just ended may keep its handle a moment longer than its lock. */
+async function accessTo(file: SyncFileHandle): Promise<SyncHandle> {
+  for (let waited = 0; ; waited += HANDLE_PAUSE_MS) {
+    try {
+      return await file.createSyncAccessHandle();
+    } catch (error) {
+      if ((error as { name?: unknown }).name !== 'NoModificationAllowedError' || waited >= HANDLE_TIMEOUT_MS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, HANDLE_PAUSE_MS));
     }
   }
 }
