@@ -214,6 +214,8 @@ test('with multi-vectors a search ranks by MaxSim, and explains each word', asyn
   assert.equal(words[0]?.scores.length, 5);
   assert.deepEqual(best, [4, 2]);
   await assert.rejects(index.explain('nobody', 'hen'), code('INPUT_INVALID'));
+  const given = await index.explain('anything', 'eggs hen', { content: { text: 'A hen lays eggs.' } });
+  assert.deepEqual(given.words.map(({ scores }) => scores.indexOf(Math.max(...scores))), [4, 2]);
 });
 
 test('late chunking embeds the passages of a document together, and does not repeat text', async () => {

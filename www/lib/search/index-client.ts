@@ -156,7 +156,7 @@ export class IndexClient implements SearchIndex {
     const kept = key === undefined ? undefined : this.#queries.get(key);
     if (kept !== undefined) return kept;
     const { vector, space } = await this.#encode(input, signal);
-    const tokens = multivector ? await this.encodeTokens([input], signal) : undefined;
+    const tokens = multivector ? await this.#encodeTokens('query', [input], signal) : undefined;
     const vectors: QueryVectors = { vector, space, multivector: tokens?.embeddings[0]?.values, multivectorSpace: tokens?.space };
     if (key !== undefined) {
       this.#queries.set(key, vectors);
@@ -168,18 +168,17 @@ export class IndexClient implements SearchIndex {
 
   async #encode(input: Input, signal: AbortSignal | undefined): Promise<{ vector: Float32Array; space: string }> {
     const { dimensions } = this.#settings.recipe;
-    const { embedding, space } = await this.#embedder.encode(input, { task: this.#queryTask, signal, ...(dimensions === undefined ? {} : { dimensions }) });
+    const { embedding, space } = await this.#embedder.encode(input, { task: this.#task('query'), signal, ...(dimensions === undefined ? {} : { dimensions }) });
     return { vector: embedding as Float32Array, space };
   }
 
-  /** The queries' vectors token by token. */
-  encodeTokens(inputs: readonly Input[], signal: AbortSignal | undefined): Promise<{ embeddings: readonly MultiVector[]; space: string }> {
-    return this.#embedder.encode(inputs, { task: this.#queryTask, signal, returnMultivector: true });
+  #encodeTokens(side: 'query' | 'passage', inputs: readonly Input[], signal: AbortSignal | undefined): Promise<{ embeddings: readonly MultiVector[]; space: string }> {
+    return this.#embedder.encode(inputs, { task: this.#task(side), signal, returnMultivector: true });
   }
 
-  get #queryTask(): EncodeOptions['task'] {
+  #task(side: 'query' | 'passage'): EncodeOptions['task'] {
     const { task } = this.#settings.recipe;
-    return (task === 'text-matching' ? task : `${task}.query`) as EncodeOptions['task'];
+    return (task === 'text-matching' ? task : `${task}.${side}`) as EncodeOptions['task'];
   }
 
   get #embedder(): SearchEmbedder {
@@ -191,7 +190,8 @@ export class IndexClient implements SearchIndex {
   explain(id: string, query: string, options: ExplainOptions = {}): Promise<Explanation> {
     const { embedder } = this.#settings;
     return explain(id, query, options, {
-      encodeTokens: (inputs, signal) => this.encodeTokens(inputs, signal),
+      encodeTokens: (side, inputs, signal) => this.#encodeTokens(side, inputs, signal),
+      grid: (image) => this.#engine.call('grid', [image], options.signal),
       explain: (request) => this.#engine.call('explain', [request], options.signal),
       model: embedder?.info?.model,
     });

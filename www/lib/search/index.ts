@@ -7,6 +7,6 @@ export { toNpy } from './npy.js';
 export { EmbedderError, isEmbedderError, type ErrorCode } from '../errors.js';
 export type {
   ChangeListener, Condition, CreateIndexOptions, DocumentKind, EmbeddedDocument, EmbeddedPassage, ExplainOptions, Explanation, Fields, FieldValue, Filter, FirstStage, Hit, ImageDocument, IndexInfo,
-  Ingest, IngestOptions, IngestProgress, IngestReport, NpyExport, QdrantExport, QdrantPoint, Scalar, SearchDocument, SearchEmbedder, SearchIndex, SearchMode, SearchOptions, SearchQuery, SearchResult,
+  Ingest, IngestOptions, IngestOutcome, IngestProgress, IngestReport, NpyExport, QdrantExport, QdrantPoint, Scalar, SearchDocument, SearchEmbedder, SearchIndex, SearchMode, SearchOptions, SearchQuery, SearchResult,
   StorageKind, StoredDocument, TextDocument, TextSpan, TokenVectors,
 } from './types.js';

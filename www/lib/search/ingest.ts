@@ -5,7 +5,7 @@ import { abortError, EmbedderError, isAbortError } from '../errors.js';
 import { embed, type EmbedHooks } from './embed.js';
 import { prepare, type Prepared, type Recipe } from './prepare.js';
 import type { Known, PutRequest } from './engine/requests.js';
-import type { Ingest, IngestOptions, IngestProgress, IngestReport, SearchDocument, SearchEmbedder } from './types.js';
+import type { Ingest, IngestOptions, IngestOutcome, IngestProgress, IngestReport, SearchDocument, SearchEmbedder } from './types.js';
 
 /** What an ingest needs of its index. */
 export interface IngestTarget {
@@ -146,7 +146,10 @@ export class IngestRun implements Ingest {
 
   async #commit(batch: readonly Prepared[], batchSize: number): Promise<void> {
     const { changed, renamed, unchanged } = await sortByChange(batch, this.#target);
-    for (const { id } of unchanged) this.#unchanged.push(id);
+    for (const { id } of unchanged) {
+      this.#unchanged.push(id);
+      this.#tell(this.#options.onDocument, { id, status: 'unchanged' });
+    }
     const hooks: EmbedHooks = {
       signal: this.#controller.signal,
       batchSize,
@@ -160,7 +163,10 @@ export class IngestRun implements Ingest {
     await this.#turn();
     const all = [...records, ...withoutVectors(renamed)];
     if (all.length > 0) await this.#target.put({ mode: 'update', records: all, space, multivectorSpace });
-    for (const { id } of all) this.#indexed.push(id);
+    for (const { id } of all) {
+      this.#indexed.push(id);
+      this.#tell(this.#options.onDocument, { id, status: 'indexed' });
+    }
     for (const { id, error } of failed) this.#fail(id, error);
     this.#report();
   }
@@ -175,6 +181,7 @@ export class IngestRun implements Ingest {
 
   #fail(id: string, error: Error): void {
     this.#failed.push({ id, error });
+    this.#tell(this.#options.onDocument, { id, status: 'failed', error });
     this.#report();
   }
 
@@ -195,8 +202,12 @@ export class IngestRun implements Ingest {
   }
 
   #report(): void {
+    this.#tell(this.#options.onProgress, this.progress);
+  }
+
+  #tell<T extends IngestProgress | IngestOutcome>(listener: ((event: T) => void) | undefined, event: T): void {
     try {
-      this.#options.onProgress?.(this.progress);
+      listener?.(event);
     } catch (error) {
       // The listener's own affair: reported as uncaught, and no part of the run.
       queueMicrotask(() => {

@@ -221,11 +221,17 @@ export interface IngestReport {
 export interface IngestOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: IngestProgress) => void) | undefined;
+  /** Told of each document when it is through. */
+  readonly onDocument?: ((outcome: IngestOutcome) => void) | undefined;
   /** Passages that are embedded together, and about as many that are committed together; a document always is as a whole. Default: 16. */
   readonly batchSize?: number | undefined;
   /** Delete the documents of the index that were not among those given. Default: `false`. */
   readonly prune?: boolean | undefined;
 }
+
+export type IngestOutcome =
+  | { readonly id: string; readonly status: 'indexed' | 'unchanged' }
+  | { readonly id: string; readonly status: 'failed'; readonly error: Error };
 
 /** A run of {@link SearchIndex.ingest}. What it has committed is searchable while it goes on. */
 export interface Ingest {
@@ -267,6 +273,11 @@ export interface Explanation {
 }
 
 export interface ExplainOptions {
+  /**
+   * The document itself, embedded token by token for this call. Default: the multi-vectors that the index
+   * keeps.
+   */
+  readonly content?: { readonly image: ImageSource } | { readonly text: string } | undefined;
   /** Pixels of the picture, for {@link Explanation.grid}. */
   readonly imageSize?: { readonly width: number; readonly height: number } | undefined;
   readonly passage?: number | undefined;
@@ -287,7 +298,7 @@ export interface SearchIndex {
   /** Adds or replaces many documents, batch by batch. */
   ingest(documents: Iterable<SearchDocument> | AsyncIterable<SearchDocument>, options?: IngestOptions): Ingest;
   search(query: SearchQuery, options?: SearchOptions): Promise<SearchResult>;
-  /** How each word of a query fits each token of a document. Needs `multivector`. */
+  /** How each word of a query fits each token of a document. Needs `multivector`, or the document's `content`. */
   explain(id: string, query: string, options?: ExplainOptions): Promise<Explanation>;
   get(id: string): Promise<StoredDocument | undefined>;
   /** Documents in the order in which they were added. */

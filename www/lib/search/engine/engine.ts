@@ -62,6 +62,7 @@ export class SearchEngine implements EngineCalls {
   remove = async (ids: readonly string[]): Promise<number> => this.#index.remove(ids);
   find = async (request: FindRequest): Promise<Hit[]> => this.#index.find(request);
   explain = async (request: ExplainRequest): ReturnType<EngineCalls['explain']> => this.#index.explain(request);
+  grid = async (image: NonNullable<ExplainRequest['image']>): Promise<{ rows: number; columns: number }> => this.#index.grid(image);
   get = async (id: string): Promise<StoredDocument | undefined> => this.#index.get(id);
   list = async (request: { offset: number; limit: number; filter: Filter | undefined }): Promise<StoredDocument[]> => this.#index.list(request);
   count = async (filter: Filter | undefined): Promise<number> => this.#index.count(filter);
@@ -164,10 +165,10 @@ class Opened {
     await this.#fresh();
     const scores = this.#guard.call(() => this.#index?.token_scores(itemId(document, passage), multivector, multivectorSpace));
     if (scores === undefined) return undefined;
-    return { rows: scores.rows, values: scores.values, grid: image === undefined ? undefined : this.#grid(image) };
+    return { rows: scores.rows, values: scores.values, grid: image === undefined ? undefined : this.grid(image) };
   }
 
-  #grid({ width, height, minPixels, maxPixels }: NonNullable<ExplainRequest['image']>): { rows: number; columns: number } {
+  grid({ width, height, minPixels, maxPixels }: NonNullable<ExplainRequest['image']>): { rows: number; columns: number } {
     return this.#guard.call(() => {
       const preprocessor = new this.#face.ImagePreprocessor({ ...(minPixels === undefined ? {} : { minPixels }), ...(maxPixels === undefined ? {} : { maxPixels }) });
       const { rows, columns } = preprocessor.size(width, height);

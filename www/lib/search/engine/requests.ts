@@ -70,6 +70,8 @@ export interface EngineCalls {
   remove(ids: readonly string[]): Promise<number>;
   find(request: FindRequest): Promise<Hit[]>;
   explain(request: ExplainRequest): Promise<{ rows: number; values: Float32Array; grid: { rows: number; columns: number } | undefined } | undefined>;
+  /** Rows and columns of a picture's tokens. */
+  grid(image: NonNullable<ExplainRequest['image']>): Promise<{ rows: number; columns: number }>;
   get(id: string): Promise<StoredDocument | undefined>;
   list(request: { offset: number; limit: number; filter: Filter | undefined }): Promise<StoredDocument[]>;
   count(filter: Filter | undefined): Promise<number>;
