@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createIndex, type SearchDocument, type SearchIndex } from '../../www/lib/search/index.js';
-import { wordVector, FakeDisk, fakeEmbedder, openIndex, DIMENSIONS } from './support/search-fakes.js';
+import { createIndex, deleteIndex, type SearchDocument, type SearchIndex } from '../../www/lib/search/index.js';
+import { wordVector, FakeDisk, fakeEmbedder, openIndex, searchWorker, DIMENSIONS } from './support/search-fakes.js';
 
 const ANIMALS: SearchDocument[] = [
   { id: 'cat', title: 'Cats', text: 'A cat sleeps all day. It hunts at night.', fields: { legs: 4, lang: 'en', tags: ['pet', 'hunter'] } },
@@ -349,6 +349,8 @@ test('a file that is damaged is refused, and opened up to the damage where the c
   const saved = await openIndex({ disk, recover: true });
   assert.deepEqual((await saved.index.list()).map(({ id }) => id), ['cat']);
   assert.ok((await saved.index.info()).opened?.damage);
+  await deleteIndex({ worker: searchWorker(disk) });
+  assert.equal(await (await openIndex({ disk })).index.count(), 0);
 });
 
 test('a file cut anywhere after a commit opens as that commit, and takes the next one', async () => {

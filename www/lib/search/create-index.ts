@@ -43,6 +43,22 @@ export async function createIndex(options: CreateIndexOptions = {}): Promise<Sea
   return (index = new IndexClient({ name, embedder, recipe, metric: metric ?? 'cosine' }, caller, () => connection.close()));
 }
 
+/**
+ * Deletes the file of an index, also of one that is damaged. An index that is open on it is then empty.
+ * Fails with `IO` where the storage is missing.
+ */
+export async function deleteIndex(options: Pick<CreateIndexOptions, 'name' | 'storage' | 'worker'> = {}): Promise<void> {
+  check(options);
+  const connection = await connect(options.worker);
+  const caller = new Caller(connection.port, () => undefined);
+  connection.onDeath((error) => caller.fail(error));
+  try {
+    await caller.call('erase', [{ name: options.name ?? 'default', storage: options.storage ?? 'auto' }]);
+  } finally {
+    connection.close();
+  }
+}
+
 function check(options: CreateIndexOptions): void {
   if (!isObject(options)) throw new EmbedderError('INPUT_INVALID', 'createIndex needs an object of options');
   const oneOf = (name: keyof CreateIndexOptions, allowed: readonly string[]): void => {

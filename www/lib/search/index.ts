@@ -1,6 +1,6 @@
 // `jina-embeddings-web/search`: an index of texts and pictures that lives in the page.
 
-export { createIndex } from './create-index.js';
+export { createIndex, deleteIndex } from './create-index.js';
 export { splitPassages, type Passage, type PassageOptions } from './passages.js';
 export { estimateTokens } from './text.js';
 export { toNpy } from './npy.js';

@@ -65,6 +65,8 @@ export interface ExportedItem {
 /** The engine's calls. */
 export interface EngineCalls {
   open(request: OpenRequest): Promise<void>;
+  /** Deletes a file, and opens nothing. */
+  erase(request: Pick<OpenRequest, 'name' | 'storage'>): Promise<void>;
   known(ids: readonly string[]): Promise<(Known | null)[]>;
   put(request: PutRequest): Promise<void>;
   remove(ids: readonly string[]): Promise<number>;
