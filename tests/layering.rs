@@ -10,10 +10,13 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("gguf", &["error"]),
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
+    // Vectors only.
+    ("search", &["error"]),
+    ("js", &["error"]),
     // Tensors only; the block formats of a matrix are those of the file.
     ("kernels", &["gguf"]),
     ("model", &["kernels", "text"]),
@@ -39,17 +42,19 @@ const LAYERS: [(&str, &[&str]); 12] = [
     (
         "web",
         &[
-            "device", "embedder", "error", "image", "kernels", "model", "text", "weights",
+            "device", "embedder", "error", "image", "js", "kernels", "model", "text", "weights",
         ],
     ),
+    ("edge", &["error", "gguf", "image", "js", "search", "text"]),
 ];
 
 /// What `error` wraps: the errors of these modules, and nothing else of them.
-const WRAPPED: [(&str, &str); 6] = [
+const WRAPPED: [(&str, &str); 7] = [
     ("convert", "Error"),
     ("gguf", "Error"),
     ("image", "Error"),
     ("model", "Stopped"),
+    ("search", "Error"),
     ("text", "Error"),
     ("weights", "Error"),
 ];
