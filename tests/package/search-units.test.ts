@@ -99,7 +99,10 @@ test('words are found whatever their case, accents, width or script', () => {
   assert.equal(first('서울'), 'ko');
   assert.equal(first('แมว'), 'th');
   assert.equal(first('abc123'), 'wide');
-  index.remove(['fr', 'nobody']);
+  put('file', 'sleeping_dog.jpg');
+  assert.equal(first('dog'), 'file');
+  assert.equal(first('sleeping_dog.jpg'), 'file');
+  index.remove(['fr', 'nobody', 'file']);
   assert.equal(first('cafe'), undefined);
   assert.equal(index.size, 5);
 });

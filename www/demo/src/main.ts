@@ -47,6 +47,7 @@ function show(): void {
   const has_rank = new Set(ranked.map(({ item }) => item.entry.id));
   // What failed or still waits has no rank, and stays in sight below what has one.
   const rest = library.items.filter((item) => shown(item) && !has_rank.has(item.entry.id));
+  el('results').dataset['searched'] = String(hits !== undefined);
   cards.show([...ranked, ...rest.slice(0, MAX_SHOWN).map((item) => ({ item }))], model.info !== undefined && model.info.model.projectorDim !== null && 'text' in search.asked);
   const { total, waiting } = library.counts();
   el('empty').hidden = total > 0;
@@ -62,7 +63,9 @@ function laidByRank(hits: readonly Hit[]): Laid[] {
   const mode = search.answer.at === 'ready' ? search.answer.mode : search.mode;
   const present = hits.flatMap((hit) => {
     const item = library.item(hit.id);
-    return item && (search.shown === 'all' || item.entry.kind === search.shown) ? [{ item, hit }] : [];
+    // What only a random model's vectors found has no place worth telling.
+    const counts = trained || mode === 'vector' || hit.scores.keyword !== undefined;
+    return counts && item && (search.shown === 'all' || item.entry.kind === search.shown) ? [{ item, hit }] : [];
   });
   const best = present[0]?.hit.score ?? 0, worst = present.at(-1)?.hit.score ?? 0;
   return present.map(({ item, hit }, i) => ({ item, place: { rank: i + 1, hit, share: best === worst ? 1 : (hit.score - worst) / (best - worst), ...scoreText(hit, mode, trained) } }));
@@ -164,8 +167,8 @@ search.addEventListener('change', () => {
   const { answer } = search;
   if (answer.at === 'failed') announce(answer.message);
   if (answer.at !== 'ready' || answer.preliminary) return;
-  const first = answer.hits[0], name = first && library.item(first.id)?.entry.name;
-  announce(name ? `${count(answer.hits.length, 'result')}. Best: ${name}.` : 'Nothing found.');
+  const found = laidByRank(answer.hits), [first] = found;
+  announce(first ? `${count(found.length, 'result')}. Best: ${first.item.entry.name}.` : 'Nothing found.');
 });
 
 function setQuery(text: string): void {

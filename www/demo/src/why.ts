@@ -5,8 +5,13 @@ import { isAbort, sentenceFor } from './errors';
 import { hasLearnt } from './config';
 import type { Library } from './library';
 
-/** Light where a patch fits the word as well as any, clear where it fits worst. */
-const HEAT = [214, 58, 20] as const;
+/** A veil over what fits least, nothing over the middle, a glow over what fits best. */
+const VEIL = [12, 14, 26] as const, GLOW = [255, 92, 28] as const;
+const MIDDLE = 0.55, VEIL_ALPHA = 205, GLOW_ALPHA = 150;
+
+function heat(share: number): readonly [number, number, number, number] {
+  return share < MIDDLE ? [...VEIL, Math.round(VEIL_ALPHA * (1 - share / MIDDLE))] : [...GLOW, Math.round((GLOW_ALPHA * (share - MIDDLE)) / (1 - MIDDLE))];
+}
 
 export class Why {
   #dialog = el<HTMLDialogElement>('why');
@@ -71,7 +76,7 @@ export class Why {
       low = Math.min(low, score);
     });
     const image = new ImageData(columns, rows);
-    patches.forEach((score, i) => image.data.set([...HEAT, Math.round(225 * ((score - low) / (high - low || 1)) ** 1.6)], 4 * i));
+    patches.forEach((score, i) => image.data.set(heat((score - low) / (high - low || 1)), 4 * i));
     this.#heat.width = columns;
     this.#heat.height = rows;
     this.#heat.getContext('2d')?.putImageData(image, 0, 0);

@@ -40,6 +40,9 @@ export function terms(text: string): { readonly term: string; readonly start: nu
     if (!isWord) continue;
     const word = text.slice(start, end);
     found.push({ term: normalised(word), start, end });
+    // "sleeping_cat.jpg" is one word to Unicode, and three to a reader.
+    const parts = [...word.matchAll(/[^._]+/gu)];
+    if (parts.length > 1) for (const { 0: part, index } of parts) found.push({ term: normalised(part), start: start + index, end: start + index + part.length });
   }
   // Pairs are taken across the words of a run, whose borders are a guess of the dictionary.
   for (const { 0: run, index } of text.matchAll(/[\p{L}\p{M}]{2,}/gu)) {
