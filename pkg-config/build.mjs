@@ -3,6 +3,8 @@
 //   dist/index.js    what a page imports           dist/index.d.ts, …  its types
 //   dist/worker.js   the worker's script           dist/wasm/          the module, as wasm-bindgen made it
 //   dist/engine.js   what both of them compute with
+//   dist/search.js   the sub-path `./search`; beside it search-worker.js, search-engine.js (what the worker
+//                    runs) and search-formats.js (HTML and Markdown, loaded when first needed)
 //
 // The scripts refer to each other and to the wasm file by `new URL('./…', import.meta.url)` and
 // `import('./…')`, which bundlers recognise and follow; so the files stay side by side, unhashed.
@@ -18,7 +20,8 @@ const here = import.meta.dirname;
 const root = join(here, '..');
 const lib = join(root, 'www/lib');
 const dist = join(here, 'dist');
-const WASM_FILES = ['jina_embeddings_web.js', 'jina_embeddings_web_bg.wasm'];
+const WASM_FILES = ['jina_embeddings_web.js', 'jina_embeddings_web_bg.wasm', 'jina_embeddings_edge.js', 'jina_embeddings_edge_bg.wasm'];
+const searchEntries = { search: join(lib, 'search/index.ts'), 'search-engine': join(lib, 'search/engine/index.ts'), 'search-worker': join(lib, 'search/worker.ts'), 'search-formats': join(lib, 'search/formats/index.ts') };
 
 /** `#wasm` and `#engine` are files beside the output; everything else is bundled. */
 const besideTheOutput = {
@@ -26,15 +29,18 @@ const besideTheOutput = {
   setup({ onResolve }) {
     onResolve({ filter: /^#wasm$/ }, () => ({ path: './wasm/jina_embeddings_web.js', external: true }));
     onResolve({ filter: /^#engine$/ }, () => ({ path: './engine.js', external: true }));
+    onResolve({ filter: /^#edge-wasm$/ }, () => ({ path: './wasm/jina_embeddings_edge.js', external: true }));
+    onResolve({ filter: /^#search-(engine|formats)$/ }, ({ path }) => ({ path: `./${path.slice(1)}.js`, external: true }));
   },
 };
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(join(dist, 'wasm'), { recursive: true });
 
-await build({
+const { metafile } = await build({
   absWorkingDir: here,
-  entryPoints: { index: join(lib, 'index.ts'), engine: join(lib, 'engine/index.ts'), worker: join(lib, 'worker/index.ts') },
+  metafile: true,
+  entryPoints: { index: join(lib, 'index.ts'), engine: join(lib, 'engine/index.ts'), worker: join(lib, 'worker/index.ts'), ...searchEntries },
   outdir: dist,
   bundle: true,
   format: 'esm',
@@ -52,10 +58,7 @@ await build({
 
 emitTypes();
 copyWasm();
-writeFileSync(
-  join(dist, 'THIRD_PARTY_LICENSES.txt'),
-  `dist/engine.js contains parts of @noble/hashes:\n\n${readFileSync(join(here, 'node_modules/@noble/hashes/LICENSE'), 'utf8')}`,
-);
+writeFileSync(join(dist, 'THIRD_PARTY_LICENSES.txt'), licences(metafile));
 for (const file of ['README.md', 'LICENSE']) {
   // npm packs them from the package's own folder.
   if (existsSync(join(root, file))) cpSync(join(root, file), join(here, file));
@@ -77,9 +80,27 @@ function emitTypes() {
     for (const [, specifier] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']*)\.js'|import\('(\.[^']*)\.js'\)/g)) visit(join(dirname(file), `${specifier}.d.ts`));
   };
   visit(join(emitted, 'index.d.ts'));
+  visit(join(emitted, 'search/index.d.ts'));
   for (const file of reached) cpSync(file, join(dist, relative(emitted, file)));
   rmSync(emitted, { recursive: true });
   writeFileSync(join(dist, 'worker.d.ts'), '// The script of the worker that `createEmbedder` starts; it exports nothing.\nexport {};\n');
+}
+
+/** The licence of every package that the bundler put into a file, and which files those are. */
+function licences({ outputs }) {
+  const files = new Map();
+  for (const [output, { inputs }] of Object.entries(outputs)) {
+    for (const [input, { bytesInOutput }] of Object.entries(inputs)) {
+      const folder = bytesInOutput > 0 ? /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] : undefined;
+      if (folder !== undefined) files.set(folder, (files.get(folder) ?? new Set()).add(relative(dist, join(here, output))));
+    }
+  }
+  return [...files].map(([folder, names]) => {
+    const licence = readdirSync(join(here, folder)).find((file) => /^licen[cs]e/i.test(file));
+    if (licence === undefined) fail(`${folder} has no licence file`);
+    const { name } = JSON.parse(readFileSync(join(here, folder, 'package.json'), 'utf8'));
+    return `dist/${[...names].join(' and dist/')} contains parts of ${name}:\n\n${readFileSync(join(here, folder, licence), 'utf8')}`;
+  }).join('\n\n');
 }
 
 function copyWasm() {

@@ -42,6 +42,7 @@ run_step() {
         npm run --silent size --prefix pkg-config &&
         node www/demo/build.mjs &&
         pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.json &&
+        pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.sw.json &&
         pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.

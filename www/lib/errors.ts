@@ -28,7 +28,11 @@ export type ErrorCode =
   | 'INTEGRITY'
   | 'QUOTA'
   | 'WASM_INIT'
-  | 'WORKER_FAILED';
+  | 'WORKER_FAILED'
+  | 'SPACE_MISMATCH'
+  | 'DUPLICATE_ID'
+  | 'INDEX_INVALID'
+  | 'INDEX_UNSUPPORTED';
 
 /**
  * Whether trying again may succeed: the same call where the embedder is still usable, or a new
@@ -55,6 +59,10 @@ const RECOVERABLE: Readonly<Record<ErrorCode, boolean>> = {
   QUOTA: true,
   WASM_INIT: true,
   WORKER_FAILED: true,
+  SPACE_MISMATCH: false,
+  DUPLICATE_ID: false,
+  INDEX_INVALID: false,
+  INDEX_UNSUPPORTED: false,
 };
 
 /** One input that a call could not embed: its place in the list, the rule's code, and the reason. */
