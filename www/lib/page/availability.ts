@@ -4,9 +4,9 @@ import { abortError, EmbedderError, isEmbedderError, reasonOf, type ErrorCode } 
 import { requireAdapter } from '../engine/device.js';
 import { openWith } from '../fetch-body.js';
 import { locateModel } from '../model-files.js';
+import { pageAddress } from '../page-address.js';
 import { planModel, sizesOf } from '../plan-model.js';
 import type { AdapterInfo, Availability, AvailabilityOptions } from '../types.js';
-import { pageAddress } from './create-embedder.js';
 
 /**
  * Tells where `createEmbedder` with the same options would compute, and what it would download. WebGPU is

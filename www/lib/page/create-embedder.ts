@@ -4,6 +4,7 @@
 import { abortError, EmbedderError, isRecord } from '../errors.js';
 import { openWith } from '../fetch-body.js';
 import { locateModel } from '../model-files.js';
+import { pageAddress } from '../page-address.js';
 import type { CreateOptions, Embedder, EmbedderInfo } from '../types.js';
 import type { WasmSource } from '../wasm-face.js';
 import type { OpenRequest } from '../worker/protocol.js';
@@ -35,12 +36,6 @@ export async function createEmbedder(options: CreateOptions): Promise<Embedder> 
     client.abandon();
     throw error;
   }
-}
-
-/** What relative addresses are relative to. */
-export function pageAddress(): string | undefined {
-  if (typeof document !== 'undefined') return document.baseURI;
-  return typeof location === 'undefined' ? undefined : location.href;
 }
 
 function openRequest(options: CreateOptions, base: string | undefined): OpenRequest {

@@ -1,12 +1,12 @@
 // The embedder a page holds: checks options, copies inputs, and shapes what the engine answers.
 
 import { EmbedderError } from '../errors.js';
+import { copyInput, transferablesOf } from '../inputs.js';
 import type { Embedder, EmbedderInfo, EmbeddingOf, EncodeOptions, EncodeResult, Input, MemoryUse, MultiVector, SingleEncodeResult, Task } from '../types.js';
 import type { EncodeReply } from '../worker/protocol.js';
 import type { WasmEncodeOptions } from '../wasm-face.js';
+import { RowMajorVectors, spaceOf } from '../vectors.js';
 import type { Client } from './client.js';
-import { copyInput, transferablesOf } from './inputs.js';
-import { RowMajorVectors, spaceOf } from './vectors.js';
 
 const TASKS: readonly Task[] = ['retrieval.query', 'retrieval.passage', 'text-matching', 'code.query', 'code.passage'];
 

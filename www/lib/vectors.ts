@@ -1,6 +1,6 @@
 // The forms in which callers get vectors, and the name of the space that they lie in.
 
-import type { EncodeOptions, MultiVector } from '../types.js';
+import type { EncodeOptions, MultiVector } from './types.js';
 
 /** `values`: `[rows, dimensions]`. */
 export class RowMajorVectors implements MultiVector {
