@@ -76,14 +76,18 @@ export interface EncodeProgress {
   readonly total: number;
 }
 
+/** What vectors are held in: floats, or packed bits as signed or unsigned bytes. */
+export type VectorValues = Float32Array | Int8Array | Uint8Array;
+
 /** One vector per token of one input. */
-export interface MultiVector {
+export interface MultiVector<V extends VectorValues = Float32Array> {
   /** `[rows, dimensions]`, row after row. */
-  readonly values: Float32Array;
+  readonly values: V;
   readonly rows: number;
+  /** Values in each row. */
   readonly dimensions: number;
   /** The vector of token `i`: a view into `values`, not a copy. */
-  row(i: number): Float32Array;
+  row(i: number): V;
 }
 
 /** The type of one option in `O`, where an option left out counts as `undefined`. */
