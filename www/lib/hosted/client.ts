@@ -198,9 +198,11 @@ class Call {
   #take(reply: ReadReply, indices: readonly number[]): void {
     const mixed = (what: string, here: unknown, before: unknown): EmbedderError =>
       new EmbedderError('HOSTED_RESPONSE', `The hosted API answered two requests of one call with different ${what}: ${String(before)}, then ${String(here)}`);
-    if (this.#model !== undefined && reply.model !== this.#model) throw mixed('models', reply.model, this.#model);
+    // A server may repeat anything it was sent.
+    const model = this.#settings.transport.secrets.redact(reply.model);
+    if (this.#model !== undefined && model !== this.#model) throw mixed('models', model, this.#model);
     if (this.#dimensions !== 0 && reply.dimensions !== this.#dimensions) throw mixed('dimensions', reply.dimensions, this.#dimensions);
-    this.#model = reply.model;
+    this.#model = model;
     this.#dimensions = reply.dimensions;
     if (this.#isPdf) {
       this.#embeddings.splice(0, 1, ...reply.items);
