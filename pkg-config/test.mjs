@@ -27,7 +27,7 @@ await build({
   platform: 'node',
   target: 'node20',
   nodePaths: [join(here, 'node_modules')],
-  alias: { '#engine': join(here, '../www/lib/engine/index.ts'), '#wasm': join(tests, 'support/fake-module.ts') },
+  alias: { '#hosted': join(here, '../www/lib/hosted/index.ts'), '#engine': join(here, '../www/lib/engine/index.ts'), '#wasm': join(tests, 'support/fake-module.ts') },
   sourcemap: 'inline',
   logLevel: 'warning',
 });
