@@ -31,10 +31,15 @@ const INIT_TIMEOUT_MS = 60_000;
  */
 export function createEmbedder(options: CreateOptions): Promise<Embedder>;
 export function createEmbedder(options: HybridOptions): Promise<Embedder<EmbedderInfo | HostedInfo>>;
-export async function createEmbedder(options: CreateOptions | HybridOptions): Promise<Embedder<EmbedderInfo | HostedInfo> | Embedder> {
+export function createEmbedder(options: CreateOptions | HybridOptions): Promise<Embedder> {
+  return makeEmbedder(options, (start) => start()) as Promise<Embedder>;
+}
+
+/** The same, with something done around each start of an engine. */
+export async function makeEmbedder(options: CreateOptions | HybridOptions, around: EngineSetup['around']): Promise<Embedder<EmbedderInfo | HostedInfo>> {
   const mode = modeOf(options);
   const base = pageAddress();
-  const setup = mode === 'only-hosted' ? undefined : engineSetup(options as CreateOptions, mode, base);
+  const setup = mode === 'only-hosted' ? undefined : engineSetup(options as CreateOptions, mode, base, around);
   const { signal, hosted, onFallback } = options as HybridOptions;
   if (signal?.aborted) throw abortError(signal);
   // Before anything is downloaded: a key in a page is refused, whichever side comes first.
@@ -63,13 +68,14 @@ async function hostedClient(options: HostedOptions): Promise<HostedClient> {
   return createHostedEmbedder(options) as HostedClient;
 }
 
-function engineSetup(options: CreateOptions, mode: Mode, base: string | undefined): EngineSetup {
+function engineSetup(options: CreateOptions, mode: Mode, base: string | undefined, around: EngineSetup['around']): EngineSetup {
   const notice = licenceNotice(options.onLicence);
   const { fetch, worker, initTimeout, onProgress } = options;
   return {
     request: openRequest(options, mode, base),
     worker,
     open: fetch === undefined ? undefined : openWith(fetch),
+    around,
     initTimeoutMs: initTimeout ?? INIT_TIMEOUT_MS,
     onProgress: (event) => {
       if (event.status === 'licence') notice(event);

@@ -18,6 +18,8 @@ export interface EngineSetup {
   /** Answers the engine's fetches, where the caller gave its own `fetch`. */
   readonly open: OpenUrl | undefined;
   readonly initTimeoutMs: number;
+  /** Prepares the thread for a start, where there is something to prepare. */
+  readonly around: <T>(start: () => Promise<T>) => Promise<T>;
   readonly onProgress: (event: ProgressEvent) => void;
 }
 
@@ -40,7 +42,7 @@ export class LocalEngine {
 
   /** Starts an engine and loads its model. What fails or is cancelled leaves nothing behind. */
   static async start(setup: EngineSetup, signal: AbortSignal | undefined): Promise<LocalEngine> {
-    return new LocalEngine(setup, await start(setup, signal));
+    return new LocalEngine(setup, await setup.around(() => start(setup, signal)));
   }
 
   /** Of the engine that ran last. */
@@ -68,7 +70,7 @@ export class LocalEngine {
 
   async #restart(signal: AbortSignal): Promise<Running> {
     try {
-      this.#running = await start(this.#setup, signal);
+      this.#running = await this.#setup.around(() => start(this.#setup, signal));
       this.#nStarts += 1;
       return this.#running;
     } catch (error) {
