@@ -13,8 +13,8 @@ import type { Availability, AvailabilityOptions, CreateOptions, Embedder, Embedd
 import { withFiles } from './files.js';
 import { withWebGpu } from './webgpu.js';
 
-export function createEmbedder(options: CreateOptions): Promise<Embedder>;
 export function createEmbedder(options: HybridOptions): Promise<Embedder<EmbedderInfo | HostedInfo>>;
+export function createEmbedder(options: CreateOptions): Promise<Embedder>;
 export async function createEmbedder(options: CreateOptions | HybridOptions): Promise<Embedder<EmbedderInfo | HostedInfo>> {
   // What is no object at all is for `createEmbedder` to name.
   if (typeof options !== 'object' || options === null || options.model === undefined) return makeEmbedder(options, (start) => start());

@@ -29,8 +29,8 @@ const INIT_TIMEOUT_MS = 60_000;
  * `OUT_OF_MEMORY` for the device; `WASM_INIT` and `WORKER_FAILED` for the engine; `INPUT_INVALID` and
  * `HOSTED_KEY_EXPOSED` for the options; or with an `AbortError`. Whatever was loaded by then is freed.
  */
-export function createEmbedder(options: CreateOptions): Promise<Embedder>;
 export function createEmbedder(options: HybridOptions): Promise<Embedder<EmbedderInfo | HostedInfo>>;
+export function createEmbedder(options: CreateOptions): Promise<Embedder>;
 export function createEmbedder(options: CreateOptions | HybridOptions): Promise<Embedder> {
   return makeEmbedder(options, (start) => start()) as Promise<Embedder>;
 }
