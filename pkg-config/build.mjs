@@ -6,6 +6,7 @@
 //   dist/engine.js   what all of them compute with dist/openai.js, …   adapters to other libraries
 //   dist/search.js   the sub-path `./search`; beside it search-worker.js, search-engine.js (what the worker
 //                    runs) and search-formats.js (HTML and Markdown, loaded when first needed)
+//   dist/edge.js     the sub-path `./edge`, with forms for Node and for workerd
 //
 // The scripts refer to each other and to the wasm file by `new URL('./…', import.meta.url)` and
 // `import('./…')`, which bundlers recognise and follow; so the files stay side by side, unhashed.
@@ -22,7 +23,7 @@ const root = join(here, '..');
 const lib = join(root, 'www/lib');
 const dist = join(here, 'dist');
 /** Where the declarations of each entry begin. */
-const TYPED_ENTRIES = ['index.d.ts', 'search/index.d.ts', 'hosted/index.d.ts', 'adapters/openai.d.ts', 'adapters/ai-sdk.d.ts', 'adapters/langchain.d.ts'];
+const TYPED_ENTRIES = ['index.d.ts', 'search/index.d.ts', 'hosted/index.d.ts', 'edge/index.d.ts', 'adapters/openai.d.ts', 'adapters/ai-sdk.d.ts', 'adapters/langchain.d.ts'];
 const WASM_FILES = ['jina_embeddings_web.js', 'jina_embeddings_web_bg.wasm', 'jina_embeddings_edge.js', 'jina_embeddings_edge_bg.wasm'];
 const searchEntries = { search: join(lib, 'search/index.ts'), 'search-engine': join(lib, 'search/engine/index.ts'), 'search-worker': join(lib, 'search/worker.ts'), 'search-formats': join(lib, 'search/formats/index.ts') };
 
@@ -33,6 +34,7 @@ const besideTheOutput = {
     onResolve({ filter: /^#wasm$/ }, () => ({ path: './wasm/jina_embeddings_web.js', external: true }));
     onResolve({ filter: /^#engine$/ }, () => ({ path: './engine.js', external: true }));
     onResolve({ filter: /^#edge-wasm$/ }, () => ({ path: './wasm/jina_embeddings_edge.js', external: true }));
+    onResolve({ filter: /^#edge-wasm-module$/ }, () => ({ path: './wasm/jina_embeddings_edge_bg.wasm', external: true }));
     onResolve({ filter: /^#search-(engine|formats)$/ }, ({ path }) => ({ path: `./${path.slice(1)}.js`, external: true }));
     onResolve({ filter: /^#hosted$/ }, () => ({ path: './hosted.js', external: true }));
   },
@@ -46,6 +48,9 @@ const { metafile } = await build({
   metafile: true,
   entryPoints: {
     ...searchEntries,
+    edge: join(lib, 'edge/index.ts'),
+    'edge-node': join(lib, 'edge/node.ts'),
+    'edge-workerd': join(lib, 'edge/workerd.ts'),
     index: join(lib, 'index.ts'),
     node: join(lib, 'node/index.ts'),
     engine: join(lib, 'engine/index.ts'),
