@@ -6,6 +6,30 @@
 //!
 //! What does not fill a lane is added at the end, number by number.
 
+/// Four of something, written out: a loop over four would stay one where size counts.
+macro_rules! four {
+    (|$i:ident| $one:expr) => {
+        [
+            {
+                const $i: usize = 0;
+                $one
+            },
+            {
+                const $i: usize = 1;
+                $one
+            },
+            {
+                const $i: usize = 2;
+                $one
+            },
+            {
+                const $i: usize = 3;
+                $one
+            },
+        ]
+    };
+}
+
 /// One processor's vectors. Numbers of `F32` and `I32` are `WIDTH` lanes.
 ///
 /// # Safety
@@ -133,23 +157,16 @@ unsafe fn dots_of_four<L: Lanes>(width: usize, one: *const f32, four: [*const f3
         let mut at = 0;
         while at + 2 * L::WIDTH <= width {
             let (a, b) = (L::load(one.add(at)), L::load(one.add(at + L::WIDTH)));
-            for i in 0..4 {
-                even[i] = L::multiply_add(even[i], a, L::load(four[i].add(at)));
-                odd[i] = L::multiply_add(odd[i], b, L::load(four[i].add(at + L::WIDTH)));
-            }
+            even = four!(|I| L::multiply_add(even[I], a, L::load(four[I].add(at))));
+            odd = four!(|I| L::multiply_add(odd[I], b, L::load(four[I].add(at + L::WIDTH))));
             at += 2 * L::WIDTH;
         }
         if at + L::WIDTH <= width {
             let a = L::load(one.add(at));
-            for i in 0..4 {
-                even[i] = L::multiply_add(even[i], a, L::load(four[i].add(at)));
-            }
+            even = four!(|I| L::multiply_add(even[I], a, L::load(four[I].add(at))));
             at += L::WIDTH;
         }
-        for i in 0..4 {
-            even[i] = L::add(even[i], odd[i]);
-        }
-        let sums = L::sums(even);
+        let sums = L::sums(four!(|I| L::add(even[I], odd[I])));
         if at == width {
             return sums;
         }
@@ -207,9 +224,7 @@ unsafe fn lanes_of_four_i8<L: Lanes>(
         let mut at = 0;
         while at + step <= width {
             let a = L::load_i16(one.add(at));
-            for i in 0..4 {
-                sums[i] = L::multiply_add_i16(sums[i], a, L::load_i8(four[i].add(at)));
-            }
+            sums = four!(|I| L::multiply_add_i16(sums[I], a, L::load_i8(four[I].add(at))));
             at += step;
         }
         let mut rest = [0; 4];
@@ -276,11 +291,9 @@ impl<L: Lanes> Tile<L, f32> for f32 {
             let (mut query, [mut first, mut second]) = (queries, tokens);
             for _ in 0..n_steps {
                 let (x, y) = (L::load(first), L::load(second));
-                for i in 0..4 {
-                    let q = L::load(query.add(i * L::WIDTH));
-                    a[i] = L::multiply_add(a[i], q, x);
-                    b[i] = L::multiply_add(b[i], q, y);
-                }
+                let q = four!(|I| L::load(query.add(I * L::WIDTH)));
+                a = four!(|I| L::multiply_add(a[I], q[I], x));
+                b = four!(|I| L::multiply_add(b[I], q[I], y));
                 query = query.add(4 * L::WIDTH);
                 (first, second) = (first.add(L::WIDTH), second.add(L::WIDTH));
             }
@@ -318,11 +331,9 @@ impl<L: Lanes> Tile<L, i8> for i16 {
             let (mut query, [mut first, mut second]) = (queries, tokens);
             for _ in 0..n_steps {
                 let (x, y) = (L::load_i8(first), L::load_i8(second));
-                for i in 0..4 {
-                    let q = L::load_i16(query.add(i * step));
-                    a[i] = L::multiply_add_i16(a[i], q, x);
-                    b[i] = L::multiply_add_i16(b[i], q, y);
-                }
+                let q = four!(|I| L::load_i16(query.add(I * step)));
+                a = four!(|I| L::multiply_add_i16(a[I], q[I], x));
+                b = four!(|I| L::multiply_add_i16(b[I], q[I], y));
                 query = query.add(4 * step);
                 (first, second) = (first.add(step), second.add(step));
             }
