@@ -110,7 +110,6 @@ describe('Node', () => {
     const cpu = JSON.parse(await node(app, ['local.mjs', modelDirectory(), 'wasm']));
     assert.deepEqual([cpu.possible, cpu.device, cpu.leftGlobals], ['wasm', 'wasm', 0]);
     assert.match(cpu.outside, /files are opened for the model alone/);
-    symlinkSync(join(CONSUMERS, 'node_modules/webgpu'), join(app, 'node_modules/webgpu'));
     const gpu = JSON.parse(await node(app, ['local.mjs', modelDirectory(), 'webgpu'], swiftShader()));
     assert.deepEqual([gpu.possible, gpu.device, gpu.leftGlobals], ['webgpu', 'webgpu', 0]);
     const differences = cpu.vectors.flatMap((vector, i) => vector.map((x, j) => Math.abs(x - gpu.vectors[i][j])));
