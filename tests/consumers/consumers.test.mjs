@@ -39,9 +39,25 @@ describe('Vite', () => {
 
 describe('a page without a bundler', () => {
   test("computes under a content security policy of script-src 'self' 'wasm-unsafe-eval'", async () => {
-    const site = await serveWithModel(install('plain'));
+    // On every answer, since a worker has the policy of its own script.
+    const policy = { 'Content-Security-Policy': "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'" };
+    const folder = install('plain');
+    cpSync(join(ROOT, 'www/demo/public/samples/coffee.jpg'), join(folder, 'coffee.jpg'));
+    const site = await serve([{ path: '/', dir: folder }, { path: '/model', dir: modelDirectory() }], policy);
+    const asked = api.requests.length;
     try {
-      assert.deepEqual(await outcomeOf(site.url, api), ['local', 'wasm', 128]);
+      const { local, hosted, refused, fallback } = await outcomeOf(site.url, api);
+      assert.deepEqual(local, ['local', 'wasm', 128]);
+      assert.deepEqual([refused, fallback], ['HOSTED_KEY_EXPOSED', ['hosted', 'NO_ADAPTER']]);
+      assert.deepEqual(hosted, ['hosted', 6, 6]);
+      const [{ body }] = api.requests.slice(asked);
+      const [address, own, ...pixels] = body.input.map(({ image }) => image);
+      assert.equal(address, 'https://elsewhere.example/cat.jpg');
+      // A picture of the page's own, which a server on the Internet may not see, is fetched here.
+      assert.deepEqual(Buffer.from(own, 'base64'), readFileSync(join(folder, 'coffee.jpg')));
+      for (const png of pixels) assert.equal(Buffer.from(png, 'base64').toString('latin1', 1, 4), 'PNG');
+      assert.equal(new Set(pixels.slice(0, 3)).size, 1, 'a canvas, its bitmap and its pixels are one picture');
+      assert.equal(pixels.length, 4);
     } finally {
       await site.close();
     }
