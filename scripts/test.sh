@@ -10,7 +10,7 @@ set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$REPO" || exit 1
 
-steps=(scripts format licences types typescript clippy documents rust serve wasm package browser)
+steps=(scripts format licences types typescript clippy documents rust serve wasm package consumers browser)
 
 describe() {
   case $1 in
@@ -25,6 +25,7 @@ describe() {
     serve)      say "server, with others' clients" ;;
     wasm)       say "wasm build and size limit" ;;
     package)    say "npm package and search page" ;;
+    consumers)  say "package installed: Vite, edge, Node" ;;
     browser)    say "browser tests, Chromium" ;;
   esac
 }
@@ -50,7 +51,11 @@ run_step() {
         npm run --silent size --prefix pkg-config &&
         node www/demo/build.mjs &&
         pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.json &&
+        pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.sw.json &&
         pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
+    consumers)
+      # What `package` built, or now if this step runs alone.
+      npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config && node --test tests/consumers/ tests/edge/ ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       # Through `cargo test`, whose features the dependencies were compiled with.
@@ -60,7 +65,7 @@ run_step() {
   esac
 }
 # The steps whose output holds counts of tests; the others count as one.
-has_counts() { case $1 in scripts | typescript | rust | serve | browser) return 0 ;; *) return 1 ;; esac; }
+has_counts() { case $1 in scripts | typescript | rust | serve | consumers | browser) return 0 ;; *) return 1 ;; esac; }
 
 # Prints "PASSED FAILED SKIPPED" from the closing lines of cargo test, node --test, pytest and Playwright.
 count_tests() {

@@ -49,11 +49,15 @@
 pub mod convert;
 #[cfg(feature = "gpu")]
 pub mod device;
+#[cfg(all(feature = "edge", target_family = "wasm"))]
+mod edge;
 #[cfg(feature = "gpu")]
 mod embedder;
 pub mod error;
 pub mod gguf;
 pub mod image;
+#[cfg(all(any(feature = "web", feature = "edge"), target_family = "wasm"))]
+mod js;
 #[cfg(feature = "gpu")]
 pub mod kernels;
 #[cfg(feature = "gpu")]
@@ -64,6 +68,7 @@ pub mod model_files;
 mod pooling;
 #[cfg(feature = "cli")]
 pub mod server;
+pub mod search;
 pub mod text;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 mod web;

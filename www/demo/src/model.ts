@@ -139,7 +139,7 @@ class ProgressTracker {
 }
 
 const STAGE_OF: Record<ProgressEvent['status'], Stage> = {
-  initiate: 'download', download: 'download', progress: 'download', done: 'download', progress_total: 'download',
+  licence: 'download', initiate: 'download', download: 'download', progress: 'download', done: 'download', progress_total: 'download',
   upload: 'upload', compile: 'compile', ready: 'compile',
 };
 
