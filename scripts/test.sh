@@ -54,8 +54,10 @@ run_step() {
         pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.sw.json &&
         pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
     consumers)
-      # What `package` built, or now if this step runs alone.
-      npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config && node --test tests/consumers/ tests/edge/ ;;
+      # What `package` and `rust` built, or now if this step runs alone.
+      npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config &&
+        cargo test --locked --quiet --no-run --test command &&
+        npm run --silent test:consumers --prefix pkg-config ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       # Through `cargo test`, whose features the dependencies were compiled with.
