@@ -107,6 +107,14 @@ test('words are found whatever their case, accents, width or script', () => {
   assert.equal(index.size, 5);
 });
 
+test('words of spaced scripts are those of Intl.Segmenter', () => {
+  for (const text of ['It\'s a dog’s life, isn\'t it? e.g. 3.14 and sleeping_cat.jpg (c) 2026.', 'Ελληνικά, русский язык; עברית. العربية حلوة!', 'naïve co-operation — “quoted”…']) {
+    const segmented = [...new Intl.Segmenter(undefined, { granularity: 'word' }).segment(text)].filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment);
+    const whole = terms(text).map(({ start, end }) => text.slice(start, end));
+    for (const word of segmented) assert.ok(whole.includes(word), `${word} of ${text}`);
+  }
+});
+
 test('highlights that touch are one', () => {
   const text = '東京都庁';
   assert.deepEqual(highlights(text, new Set(terms(text).map(({ term }) => term)), ['東京都庁']), [{ start: 0, end: 4 }]);
