@@ -5,8 +5,9 @@
 // a picture's patches lie among its tokens is found by embedding what the model reads around them.
 
 import { EmbedderError } from '../errors.js';
-import type { Input, ModelInfo, MultiVector } from '../types.js';
+import type { Input, MultiVector } from '../types.js';
 import type { ExplainRequest } from './engine/requests.js';
+import type { ModelLimits } from './model-limits.js';
 import { wordsAndGaps } from './text.js';
 import type { ExplainOptions, Explanation } from './types.js';
 
@@ -14,7 +15,7 @@ export interface ExplainTools {
   encodeTokens(side: 'query' | 'passage', inputs: readonly Input[], signal: AbortSignal | undefined): Promise<{ embeddings: readonly MultiVector[]; space: string }>;
   explain(request: ExplainRequest): Promise<{ rows: number; values: Float32Array; grid: PictureGrid | undefined } | undefined>;
   grid(image: NonNullable<ExplainRequest['image']>): Promise<PictureGrid>;
-  readonly model: ModelInfo | undefined;
+  readonly limits: ModelLimits;
 }
 
 type PictureGrid = { rows: number; columns: number };
@@ -36,7 +37,7 @@ export async function explain(id: string, query: string, options: ExplainOptions
   const { embeddings, space } = await tools.encodeTokens('query', [...beginnings, ...frame], signal);
   const whole = embeddings[words.length - 1];
   if (whole === undefined) throw new EmbedderError('INTERNAL', 'the embedder gave fewer vectors than it was given texts');
-  const { minPixels, maxPixels } = tools.model ?? {};
+  const { minPixels, maxPixels } = tools.limits;
   const image = imageSize === undefined ? undefined : { ...imageSize, ...(minPixels === undefined ? {} : { minPixels }), ...(maxPixels === undefined ? {} : { maxPixels }) };
   const found =
     options.content === undefined

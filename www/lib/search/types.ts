@@ -71,8 +71,11 @@ export type EmbeddedDocument = DocumentBase & {
 
 export type SearchDocument = TextDocument | ImageDocument | EmbeddedDocument;
 
-/** What the index asks of an embedder: {@link Embedder} has it. */
-export type SearchEmbedder = Pick<Embedder, 'encode'> & Partial<Pick<Embedder, 'info'>>;
+/** What the index asks of an embedder: every one of this package has it. */
+export interface SearchEmbedder extends Pick<Embedder, 'encode'> {
+  /** Of its `model` the limits are read, where it has any: `maxTokens`, `minPixels` and `maxPixels`. */
+  readonly info?: unknown;
+}
 
 export type StorageKind = 'opfs' | 'indexeddb' | 'memory';
 
