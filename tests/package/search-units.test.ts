@@ -99,6 +99,10 @@ test('words are found whatever their case, accents, width or script', () => {
   assert.equal(first('서울'), 'ko');
   assert.equal(first('แมว'), 'th');
   assert.equal(first('abc123'), 'wide');
+  put('a', 'a b a b');
+  assert.deepEqual(index.search('a cafe', { prefix: false }).map(({ id }) => id), ['fr']);
+  assert.equal(first('a'), 'a');
+  index.remove(['a']);
   put('file', 'sleeping_dog.jpg');
   assert.equal(first('dog'), 'file');
   assert.equal(first('sleeping_dog.jpg'), 'file');

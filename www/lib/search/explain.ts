@@ -22,7 +22,10 @@ type PictureGrid = { rows: number; columns: number };
 
 /** What the model reads before a picture's patches (`src/text/prompt.rs`). */
 const BEFORE_PICTURE = '<|im_start|>user\n<|vision_start|>';
-/** One token, to tell how many the prefix of a text has. */
+/**
+ * One token, to tell how many the prefix of a text, such as `Query: `, has. Before it the prefix's space is a
+ * token of its own; before a word it is part of the word's first one.
+ */
 const ONE_TOKEN = '<|im_start|>';
 /** Words of one query; each is one more text to embed. */
 const MAX_WORDS = 32;
@@ -47,9 +50,8 @@ export async function explain(id: string, query: string, options: ExplainOptions
 
   const { rows, values, grid } = found;
   const lengths = embeddings.map((tokens) => tokens.rows);
-  // Before the first word stand the tokens of the task's prefix, which belong to none.
-  const prefix = (lengths[words.length] ?? 1) - 1;
-  let from = prefix;
+  const prefix = (lengths[words.length] ?? 2) - 1;
+  let from = prefix - 1;
   const scored = words.map(({ start, end }, i) => {
     const to = Math.max(lengths[i] ?? from, from);
     const scores = new Float32Array(rows);

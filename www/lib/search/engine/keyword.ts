@@ -65,6 +65,13 @@ export function terms(text: string): { readonly term: string; readonly start: nu
   return found;
 }
 
+/** The terms of a query: of spaced scripts those of one letter, such as "a", say nothing beside others. */
+export function askedTerms(query: string): ReturnType<typeof terms> {
+  const all = terms(query);
+  const telling = all.filter(({ term }) => term.length > 1 || isUnspaced(term) || /\p{N}/u.test(term));
+  return telling.length === 0 ? all : telling;
+}
+
 export class KeywordIndex {
   readonly #index = new MiniSearch<KeywordItem>({
     fields: ['title', 'text', 'more'],
@@ -90,11 +97,12 @@ export class KeywordIndex {
 
   /** Best first. - `prefix`: the last word may be the beginning of one */
   search(query: string, { prefix }: { prefix: boolean }): KeywordHit[] {
-    const asked = terms(query);
+    const asked = askedTerms(query);
     const last = asked.reduce((latest, { end }) => Math.max(latest, end), 0);
     const open = prefix && last === query.trimEnd().length ? new Set(asked.filter(({ end }) => end === last).map(({ term }) => term)) : new Set<string>();
     return this.#index
       .search(query, {
+        tokenize: () => asked.map(({ term }) => term),
         prefix: (term) => open.has(term) && term.length >= (isUnspaced(term) ? 1 : PREFIX_FROM_LETTERS),
         fuzzy: (term) => (term.length >= FUZZY_FROM_LETTERS && !isUnspaced(term) && !/\d/.test(term) ? FUZZY_SHARE : false),
         maxFuzzy: 2,
