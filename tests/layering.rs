@@ -275,13 +275,15 @@ fn the_error_of_the_crate_knows_nothing_of_the_modules_but_their_errors() {
 }
 
 #[test]
-fn the_face_to_the_browser_uses_only_what_is_public() {
+fn the_faces_to_javascript_use_only_what_is_public_and_what_they_share() {
     let lib = lib();
     let re_exports = re_exports(&lib);
-    for source in library().iter().filter(|source| source.module() == "web") {
+    let is_face = |source: &&Source| ["web", "edge"].contains(&source.module());
+    for source in library().iter().filter(is_face) {
         for name in uses_of_crate(&source.code) {
-            let is_public =
-                re_exports.contains_key(&name) || lib.contains(&format!("pub mod {name};"));
+            let is_public = name == "js"
+                || re_exports.contains_key(&name)
+                || lib.contains(&format!("pub mod {name};"));
             assert!(is_public, "src/{} uses the private `{name}`", source.path);
         }
     }

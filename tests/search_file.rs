@@ -345,8 +345,8 @@ fn changes_during_a_compaction_are_part_of_the_commit_after() {
         };
         put(&mut index, &format!("item {seed}"), &item);
     }
+    let mut file = Vec::new();
     for keep in [false, true] {
-        let mut file = Vec::new();
         commit(&mut index, &mut file);
         let mut next = Vec::new();
         index.begin_compaction().expect("begun");
@@ -376,9 +376,11 @@ fn changes_during_a_compaction_are_part_of_the_commit_after() {
         }
         assert!(n_chunks >= 3, "{n_chunks}");
         index.finish_compaction(keep).expect("finished");
-        let file = if keep { &mut next } else { &mut file };
-        commit(&mut index, file);
-        let (opened, _) = open(file).expect("sound");
+        if keep {
+            file = next;
+        }
+        commit(&mut index, &mut file);
+        let (opened, _) = open(&file).expect("sound");
         assert_eq!(
             (items(&opened), order(&opened)),
             (items(&index), order(&index)),

@@ -16,11 +16,13 @@
 //! - The file is an append-only log of checksummed commits; its format is described in `file`.
 //!   Bytes are made and read here; writing them somewhere is the caller's.
 
+mod batch;
 mod column;
 mod error;
 mod fields;
 mod file;
 mod filter;
+mod ids;
 mod index;
 mod journal;
 mod json;
@@ -31,11 +33,12 @@ mod tokens;
 mod top_k;
 mod vectors;
 
+pub use batch::{Batch, InSpace, MAX_ID_BYTES, Upserted};
 pub use error::Error;
 pub use fields::{Fields, Value};
 pub use file::{FORMAT_VERSION, Opened, Reader};
 pub use filter::{Bound, Filter};
-pub use index::{Batch, InSpace, Index, MAX_ID_BYTES, Upserted};
+pub use index::Index;
 pub use journal::{Append, Written};
 pub use json::{fields_from_json, fields_to_json};
 pub use kernels::Kernels;

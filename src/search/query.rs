@@ -10,9 +10,10 @@
 //! A filter is asked only about items that are good enough to be kept.
 
 use super::Error;
+use super::batch::{InSpace, expect_vectors};
 use super::fields::Fields;
 use super::filter::Filter;
-use super::index::{InSpace, Index, expect_vectors};
+use super::index::Index;
 use super::schema::{FirstStage, Metric};
 use super::tokens::{TokenQuery, mean_direction};
 use super::top_k::{Scored, TopK};

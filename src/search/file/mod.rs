@@ -54,6 +54,7 @@
 //! that was killed left it. Unless there is, anywhere in it, the sound header of a later commit:
 //! then committed bytes were changed, and the file is damaged.
 
+mod headers;
 mod read;
 mod write;
 

@@ -6,6 +6,30 @@
 //!
 //! What does not fill a lane is added at the end, number by number.
 
+/// Four of something, written out: a loop over four would stay one where size counts.
+macro_rules! four {
+    (|$i:ident| $one:expr) => {
+        [
+            {
+                const $i: usize = 0;
+                $one
+            },
+            {
+                const $i: usize = 1;
+                $one
+            },
+            {
+                const $i: usize = 2;
+                $one
+            },
+            {
+                const $i: usize = 3;
+                $one
+            },
+        ]
+    };
+}
+
 /// One processor's vectors. Numbers of `F32` and `I32` are `WIDTH` lanes.
 ///
 /// # Safety
@@ -133,23 +157,16 @@ unsafe fn dots_of_four<L: Lanes>(width: usize, one: *const f32, four: [*const f3
         let mut at = 0;
         while at + 2 * L::WIDTH <= width {
             let (a, b) = (L::load(one.add(at)), L::load(one.add(at + L::WIDTH)));
-            for i in 0..4 {
-                even[i] = L::multiply_add(even[i], a, L::load(four[i].add(at)));
-                odd[i] = L::multiply_add(odd[i], b, L::load(four[i].add(at + L::WIDTH)));
-            }
+            even = four!(|I| L::multiply_add(even[I], a, L::load(four[I].add(at))));
+            odd = four!(|I| L::multiply_add(odd[I], b, L::load(four[I].add(at + L::WIDTH))));
             at += 2 * L::WIDTH;
         }
         if at + L::WIDTH <= width {
             let a = L::load(one.add(at));
-            for i in 0..4 {
-                even[i] = L::multiply_add(even[i], a, L::load(four[i].add(at)));
-            }
+            even = four!(|I| L::multiply_add(even[I], a, L::load(four[I].add(at))));
             at += L::WIDTH;
         }
-        for i in 0..4 {
-            even[i] = L::add(even[i], odd[i]);
-        }
-        let sums = L::sums(even);
+        let sums = L::sums(four!(|I| L::add(even[I], odd[I])));
         if at == width {
             return sums;
         }
@@ -207,9 +224,7 @@ unsafe fn lanes_of_four_i8<L: Lanes>(
         let mut at = 0;
         while at + step <= width {
             let a = L::load_i16(one.add(at));
-            for i in 0..4 {
-                sums[i] = L::multiply_add_i16(sums[i], a, L::load_i8(four[i].add(at)));
-            }
+            sums = four!(|I| L::multiply_add_i16(sums[I], a, L::load_i8(four[I].add(at))));
             at += step;
         }
         let mut rest = [0; 4];
@@ -235,110 +250,108 @@ pub fn hamming(query: &[u64], rows: &[u64], out: &mut [u32]) {
 }
 
 /// The numbers of a query and of a token that a tile of 4 x 2 multiplies.
-pub trait Tile<L: Lanes, Token>: Copy {
-    /// Products of four queries with one token.
-    ///
-    /// # Safety
-    /// As for [`Lanes`]; every pointer has `width` numbers behind it.
-    unsafe fn products(width: usize, queries: [*const Self; 4], token: *const Token) -> L::Quad;
+pub trait Tile<L: Lanes, Token>: Copy + Default {
+    /// Numbers of a query that are multiplied at once.
+    const STEP: usize;
+    /// What products are added up in.
+    type Sum: Copy;
 
     /// Products of four queries with two tokens.
     ///
+    /// - `queries`: for each whole step that of each of the four
+    /// - `rest`: the products of what did not fill a step
+    ///
     /// # Safety
-    /// As above.
-    unsafe fn products_of_two(
-        width: usize,
-        queries: [*const Self; 4],
+    /// As for [`Lanes`]; there are `n_steps` steps behind each pointer.
+    unsafe fn products(
+        n_steps: usize,
+        queries: *const Self,
         tokens: [*const Token; 2],
+        rest: Option<[[Self::Sum; 4]; 2]>,
     ) -> [L::Quad; 2];
+
+    /// The product of what did not fill a step.
+    fn rest(queries: &[Self], token: &[Token]) -> Self::Sum;
 }
 
 impl<L: Lanes> Tile<L, f32> for f32 {
+    const STEP: usize = L::WIDTH;
+    type Sum = f32;
+
     #[inline(always)]
-    unsafe fn products(width: usize, queries: [*const f32; 4], token: *const f32) -> L::Quad {
-        // SAFETY: passed on to the caller.
-        unsafe { dots_of_four::<L>(width, token, queries) }
+    unsafe fn products(
+        n_steps: usize,
+        queries: *const f32,
+        tokens: [*const f32; 2],
+        rest: Option<[[f32; 4]; 2]>,
+    ) -> [L::Quad; 2] {
+        // SAFETY: every load lies inside a step.
+        unsafe {
+            let (mut a, mut b) = ([L::zero(); 4], [L::zero(); 4]);
+            let (mut query, [mut first, mut second]) = (queries, tokens);
+            for _ in 0..n_steps {
+                let (x, y) = (L::load(first), L::load(second));
+                let q = four!(|I| L::load(query.add(I * L::WIDTH)));
+                a = four!(|I| L::multiply_add(a[I], q[I], x));
+                b = four!(|I| L::multiply_add(b[I], q[I], y));
+                query = query.add(4 * L::WIDTH);
+                (first, second) = (first.add(L::WIDTH), second.add(L::WIDTH));
+            }
+            let (a, b) = (L::sums(a), L::sums(b));
+            match rest {
+                None => [a, b],
+                Some([of_a, of_b]) => {
+                    [L::quad_add(a, L::quad(of_a)), L::quad_add(b, L::quad(of_b))]
+                }
+            }
+        }
     }
 
     #[inline(always)]
-    unsafe fn products_of_two(
-        width: usize,
-        queries: [*const f32; 4],
-        [first, second]: [*const f32; 2],
-    ) -> [L::Quad; 2] {
-        // SAFETY: every pointer has `width` numbers behind it.
-        unsafe {
-            let (mut a, mut b) = ([L::zero(); 4], [L::zero(); 4]);
-            let mut at = 0;
-            while at + L::WIDTH <= width {
-                let (x, y) = (L::load(first.add(at)), L::load(second.add(at)));
-                for i in 0..4 {
-                    let query = L::load(queries[i].add(at));
-                    a[i] = L::multiply_add(a[i], query, x);
-                    b[i] = L::multiply_add(b[i], query, y);
-                }
-                at += L::WIDTH;
-            }
-            let sums = [L::sums(a), L::sums(b)];
-            if at == width {
-                return sums;
-            }
-            let mut rest = [[0.0; 4]; 2];
-            for at in at..width {
-                for i in 0..4 {
-                    rest[0][i] += *queries[i].add(at) * *first.add(at);
-                    rest[1][i] += *queries[i].add(at) * *second.add(at);
-                }
-            }
-            [
-                L::quad_add(sums[0], L::quad(rest[0])),
-                L::quad_add(sums[1], L::quad(rest[1])),
-            ]
-        }
+    fn rest(queries: &[f32], token: &[f32]) -> f32 {
+        queries.iter().zip(token).map(|(q, x)| q * x).sum()
     }
 }
 
 impl<L: Lanes> Tile<L, i8> for i16 {
-    #[inline(always)]
-    unsafe fn products(width: usize, queries: [*const i16; 4], token: *const i8) -> L::Quad {
-        // SAFETY: passed on to the caller.
-        unsafe { <i16 as Tile<L, i8>>::products_of_two(width, queries, [token; 2])[0] }
-    }
+    const STEP: usize = 2 * L::WIDTH;
+    type Sum = i32;
 
     #[inline(always)]
-    unsafe fn products_of_two(
-        width: usize,
-        queries: [*const i16; 4],
-        [first, second]: [*const i8; 2],
+    unsafe fn products(
+        n_steps: usize,
+        queries: *const i16,
+        tokens: [*const i8; 2],
+        rest: Option<[[i32; 4]; 2]>,
     ) -> [L::Quad; 2] {
-        // SAFETY: every pointer has `width` numbers behind it.
+        // SAFETY: every load lies inside a step.
         unsafe {
             let step = 2 * L::WIDTH;
             let (mut a, mut b) = ([L::zero_i32(); 4], [L::zero_i32(); 4]);
-            let mut at = 0;
-            while at + step <= width {
-                let (x, y) = (L::load_i8(first.add(at)), L::load_i8(second.add(at)));
-                for i in 0..4 {
-                    let query = L::load_i16(queries[i].add(at));
-                    a[i] = L::multiply_add_i16(a[i], query, x);
-                    b[i] = L::multiply_add_i16(b[i], query, y);
-                }
-                at += step;
+            let (mut query, [mut first, mut second]) = (queries, tokens);
+            for _ in 0..n_steps {
+                let (x, y) = (L::load_i8(first), L::load_i8(second));
+                let q = four!(|I| L::load_i16(query.add(I * step)));
+                a = four!(|I| L::multiply_add_i16(a[I], q[I], x));
+                b = four!(|I| L::multiply_add_i16(b[I], q[I], y));
+                query = query.add(4 * step);
+                (first, second) = (first.add(step), second.add(step));
             }
-            if at == width {
-                return [L::quad_of_i32(a), L::quad_of_i32(b)];
+            match rest {
+                None => [L::quad_of_i32(a), L::quad_of_i32(b)],
+                // Whole numbers to the end: the sum is rounded once, as in the plain loop.
+                Some([of_a, of_b]) => [(a, of_a), (b, of_b)].map(|(lanes, rest)| {
+                    let sums = L::sums_i32(lanes);
+                    L::quad(std::array::from_fn(|i| (sums[i] + rest[i]) as f32))
+                }),
             }
-            // Whole numbers to the end: the sum is rounded once, as in the plain loop.
-            let mut sums = [L::sums_i32(a), L::sums_i32(b)];
-            for at in at..width {
-                for i in 0..4 {
-                    let query = i32::from(*queries[i].add(at));
-                    sums[0][i] += query * i32::from(*first.add(at));
-                    sums[1][i] += query * i32::from(*second.add(at));
-                }
-            }
-            sums.map(|sums| L::quad(sums.map(|sum| sum as f32)))
         }
+    }
+
+    #[inline(always)]
+    fn rest(queries: &[i16], token: &[i8]) -> i32 {
+        let product = |(q, x): (&i16, &i8)| i32::from(*q) * i32::from(*x);
+        queries.iter().zip(token).map(product).sum()
     }
 }
 
@@ -352,32 +365,37 @@ pub unsafe fn best<L: Lanes, Query: Tile<L, Token>, Token>(
     scales: &[f32],
     best: &mut [f32],
 ) {
-    let n_queries = best.len();
-    let mut first = 0;
-    while first < n_queries {
+    let n_steps = width / Query::STEP;
+    let whole = n_steps * Query::STEP;
+    // The four of a tile lie side by side, so that the innermost loop follows one pointer.
+    let mut packed = vec![Query::default(); 4 * whole];
+    for (four, best) in queries.chunks(4 * width).zip(best.chunks_mut(4)) {
         // Where fewer than four are left, the last one stands in for the missing.
-        let at = |i: usize| (first + i).min(n_queries - 1);
-        // SAFETY: the indices lie below the numbers of rows.
-        unsafe {
-            let pointers = std::array::from_fn(|i| queries.as_ptr().add(at(i) * width));
-            let mut found = L::quad(std::array::from_fn(|i| best[at(i)]));
-            let mut t = 0;
-            while t + 2 <= scales.len() {
-                let pair = [t, t + 1].map(|t| tokens.as_ptr().add(t * width));
-                let sums = Query::products_of_two(width, pointers, pair);
-                found = L::quad_best(found, sums[0], scales[t]);
-                found = L::quad_best(found, sums[1], scales[t + 1]);
-                t += 2;
-            }
-            if t < scales.len() {
-                let sums = Query::products(width, pointers, tokens.as_ptr().add(t * width));
-                found = L::quad_best(found, sums, scales[t]);
-            }
-            let found = L::quad_values(found);
-            for i in 0..(n_queries - first).min(4) {
-                best[first + i] = found[i];
+        let query = |i: usize| &four[i.min(best.len() - 1) * width..][..width];
+        for (step, to) in packed.chunks_exact_mut(4 * Query::STEP).enumerate() {
+            for (i, to) in to.chunks_exact_mut(Query::STEP).enumerate() {
+                to.copy_from_slice(&query(i)[step * Query::STEP..][..Query::STEP]);
             }
         }
-        first += 4;
+        // SAFETY: the tokens at `t` and `next` are there, and `packed` holds the steps of four queries.
+        unsafe {
+            let mut found = L::quad(std::array::from_fn(|i| best[i.min(best.len() - 1)]));
+            for t in (0..scales.len()).step_by(2) {
+                let next = (t + 1).min(scales.len() - 1);
+                let pair = [t, next].map(|t| tokens.as_ptr().add(t * width));
+                let rest = (whole < width).then(|| {
+                    [t, next].map(|t| {
+                        let token = &tokens[t * width + whole..(t + 1) * width];
+                        std::array::from_fn(|i| Query::rest(&query(i)[whole..], token))
+                    })
+                });
+                let sums = Query::products(n_steps, packed.as_ptr(), pair, rest);
+                found = L::quad_best(found, sums[0], scales[t]);
+                found = L::quad_best(found, sums[1], scales[next]);
+            }
+            let found = L::quad_values(found);
+            let n = best.len();
+            best.copy_from_slice(&found[..n]);
+        }
     }
 }

@@ -7,7 +7,7 @@ import type { CreateIndexOptions, SearchEmbedder, SearchIndex } from '../../../w
 import { storageError, type FileState, type IndexStore } from '../../../www/lib/search/store/store.js';
 import { EmbedderError } from '../../../www/lib/errors.js';
 import type { EncodeOptions, Input } from '../../../www/lib/index.js';
-import { RowMajorVectors } from '../../../www/lib/page/vectors.js';
+import { RowMajorVectors } from '../../../www/lib/vectors.js';
 import { FakeWorker } from './fake-worker.js';
 import { plainFace } from './plain-index.js';
 

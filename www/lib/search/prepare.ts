@@ -3,7 +3,7 @@
 import { EmbedderError, isRecord } from '../errors.js';
 import { openWith } from '../fetch-body.js';
 import { prepareInputs } from '../engine/pictures.js';
-import { copyInput } from '../page/inputs.js';
+import { copyInput } from '../inputs.js';
 import type { Input } from '../types.js';
 import type { FaceFields } from './face.js';
 import type { PlainText } from './formats/blocks.js';

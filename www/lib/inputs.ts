@@ -1,10 +1,10 @@
 // What callers hand over ─► what crosses to the engine. Copies are made at the moment of the call: the
 // caller may change or close its own right after, and none of its buffers is ever transferred.
 
-import { reasonOf } from '../errors.js';
-import { isBlob } from '../model-files.js';
-import type { ImageSource, Input } from '../types.js';
-import type { WireInput } from '../worker/protocol.js';
+import { reasonOf } from './errors.js';
+import { isBlob } from './model-files.js';
+import type { ImageSource, Input } from './types.js';
+import type { WireInput } from './worker/protocol.js';
 
 /** An input that will be reported at its index. */
 const invalid = (message: string): WireInput => ({ invalid: { code: 'INPUT_INVALID', message } });
@@ -81,7 +81,7 @@ function copyImageString(image: string, base: string | undefined): WireInput {
 }
 
 /** Read here and not by `fetch`, which a page's content security policy may deny for `data:`. */
-function readDataUrl(url: string): Uint8Array {
+export function readDataUrl(url: string): Uint8Array {
   const comma = url.indexOf(',');
   if (comma === -1) throw new TypeError('the data: URL has no comma before its data');
   const payload = readPercentEncoded(url.slice(comma + 1));
@@ -107,7 +107,7 @@ function readPercentEncoded(text: string): Uint8Array {
   return bytes.slice(0, length);
 }
 
-function readBase64(text: string): Uint8Array {
+export function readBase64(text: string): Uint8Array {
   let binary: string;
   try {
     binary = atob(text);
@@ -118,6 +118,6 @@ function readBase64(text: string): Uint8Array {
 }
 
 /** The class of a value, also of one from another frame. */
-function nameOf(value: unknown): string {
+export function nameOf(value: unknown): string {
   return Object.prototype.toString.call(value).slice('[object '.length, -1);
 }

@@ -1,22 +1,22 @@
 // The forms in which callers get vectors, and the name of the space that they lie in.
 
-import type { EncodeOptions, MultiVector } from '../types.js';
+import type { EncodeOptions, MultiVector, VectorValues } from './types.js';
 
 /** `values`: `[rows, dimensions]`. */
-export class RowMajorVectors implements MultiVector {
-  readonly values: Float32Array;
+export class RowMajorVectors<V extends VectorValues = Float32Array> implements MultiVector<V> {
+  readonly values: V;
   readonly rows: number;
   readonly dimensions: number;
 
-  constructor(values: Float32Array, rows: number, dimensions: number) {
+  constructor(values: V, rows: number, dimensions: number) {
     this.values = values;
     this.rows = rows;
     this.dimensions = dimensions;
   }
 
-  row(i: number): Float32Array {
+  row(i: number): V {
     if (!Number.isInteger(i) || i < 0 || i >= this.rows) throw new RangeError(`needed a row from 0 to ${this.rows - 1}, found ${i}`);
-    return this.values.subarray(i * this.dimensions, (i + 1) * this.dimensions);
+    return this.values.subarray(i * this.dimensions, (i + 1) * this.dimensions) as V;
   }
 }
 
