@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .PHONY: help setup wasm package demo test bench lint fmt clean
 
 wasm_file    := www/lib/wasm/jina_embeddings_web_bg.wasm
+edge_file    := www/lib/wasm/jina_embeddings_edge_bg.wasm
 wasm_sources := $(shell find src -path src/bin -prune -o '(' -name '*.rs' -o -name '*.wgsl' ')' -print) Cargo.toml Cargo.lock rust-toolchain.toml \
                 scripts/wasm-build.sh scripts/env.sh
 
@@ -26,9 +27,9 @@ bench: ## load time, time per text and picture on each device, wasm size (BENCH=
 	@$(MAKE) --no-print-directory package
 	@bash -c '. scripts/env.sh && cargo build --release --locked --bin jina-embed && exec node scripts/bench.mjs $(BENCH)'
 
-wasm: ## the Rust library for browsers, into www/lib/wasm/, with its size
+wasm: ## the Rust library for browsers and its part for search and edge workers, into www/lib/wasm/, with their sizes
 	@scripts/setup.sh native wasm node
-	@$(MAKE) --no-print-directory $(wasm_file)
+	@$(MAKE) --no-print-directory $(wasm_file) $(edge_file)
 
 package: wasm ## the npm package, into pkg-config/dist/
 	@bash -c '. scripts/env.sh && exec npm run --silent build --prefix pkg-config'
@@ -46,3 +47,5 @@ clean: ## remove what was built here (the cache outside the clone stays; it says
 # Not a target of its own in the list: `make wasm` is, which also looks after the tools.
 $(wasm_file): $(wasm_sources)
 	@scripts/wasm-build.sh
+$(edge_file): $(wasm_sources)
+	@scripts/wasm-build.sh edge

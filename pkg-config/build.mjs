@@ -43,25 +43,8 @@ const besideTheOutput = {
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(join(dist, 'wasm'), { recursive: true });
 
-const { metafile } = await build({
+const common = {
   absWorkingDir: here,
-  metafile: true,
-  entryPoints: {
-    ...searchEntries,
-    edge: join(lib, 'edge/index.ts'),
-    'edge-node': join(lib, 'edge/node.ts'),
-    'edge-workerd': join(lib, 'edge/workerd.ts'),
-    index: join(lib, 'index.ts'),
-    node: join(lib, 'node/index.ts'),
-    engine: join(lib, 'engine/index.ts'),
-    worker: join(lib, 'worker/index.ts'),
-    hosted: join(lib, 'hosted/index.ts'),
-    openai: join(lib, 'adapters/openai.ts'),
-    'ai-sdk': join(lib, 'adapters/ai-sdk.ts'),
-    langchain: join(lib, 'adapters/langchain.ts'),
-  },
-  // What an adapter is for is there where it is used, and Node's own modules in Node.
-  external: ['node:*', '@ai-sdk/*', '@langchain/*'],
   outdir: dist,
   bundle: true,
   format: 'esm',
@@ -70,12 +53,32 @@ const { metafile } = await build({
   mainFields: ['module', 'main'],
   nodePaths: [join(here, 'node_modules')],
   plugins: [besideTheOutput],
-  minify: true,
   sourcemap: true,
   sourcesContent: true,
   legalComments: 'inline',
   logLevel: 'warning',
+  // What an adapter is for is there where it is used, and Node's own modules in Node.
+  external: ['node:*', '@ai-sdk/*', '@langchain/*'],
+};
+const { metafile } = await build({
+  ...common,
+  metafile: true,
+  entryPoints: {
+    ...searchEntries,
+    edge: join(lib, 'edge/index.ts'),
+    'edge-workerd': join(lib, 'edge/workerd.ts'),
+    index: join(lib, 'index.ts'),
+    engine: join(lib, 'engine/index.ts'),
+    worker: join(lib, 'worker/index.ts'),
+    hosted: join(lib, 'hosted/index.ts'),
+    openai: join(lib, 'adapters/openai.ts'),
+    'ai-sdk': join(lib, 'adapters/ai-sdk.ts'),
+    langchain: join(lib, 'adapters/langchain.ts'),
+  },
+  minify: true,
 });
+// No page downloads it; and minifying would drop the comments that tell bundlers what not to follow.
+await build({ ...common, entryPoints: { node: join(lib, 'node/index.ts'), 'edge-node': join(lib, 'edge/node.ts') } });
 
 emitTypes();
 copyWasm();

@@ -10,7 +10,7 @@ set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$REPO" || exit 1
 
-steps=(scripts format types typescript clippy rust wasm package browser)
+steps=(scripts format types typescript clippy rust wasm package consumers browser)
 
 describe() {
   case $1 in
@@ -22,6 +22,7 @@ describe() {
     rust)       say "Rust tests, CPU and Vulkan" ;;
     wasm)       say "wasm build and size limit" ;;
     package)    say "npm package and search page" ;;
+    consumers)  say "package installed: Vite, Next, Node" ;;
     browser)    say "browser tests, Chromium" ;;
   esac
 }
@@ -44,6 +45,9 @@ run_step() {
         pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.json &&
         pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.sw.json &&
         pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
+    consumers)
+      # What `package` built, or now if this step runs alone.
+      npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config && node --test tests/consumers/ ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       # Through `cargo test`, whose features the dependencies were compiled with.
@@ -53,7 +57,7 @@ run_step() {
   esac
 }
 # The steps whose output holds counts of tests; the others count as one.
-has_counts() { case $1 in scripts | typescript | rust | browser) return 0 ;; *) return 1 ;; esac; }
+has_counts() { case $1 in scripts | typescript | rust | consumers | browser) return 0 ;; *) return 1 ;; esac; }
 
 # Prints "PASSED FAILED SKIPPED" from the closing lines of cargo test, node --test and Playwright.
 count_tests() {

@@ -2,8 +2,8 @@
 // something to build, and run. Needs `npm run build --prefix pkg-config` and `scripts/setup.sh consumers`.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -39,9 +39,25 @@ describe('Vite', () => {
 
 describe('a page without a bundler', () => {
   test("computes under a content security policy of script-src 'self' 'wasm-unsafe-eval'", async () => {
-    const site = await serveWithModel(install('plain'));
+    // On every answer, since a worker has the policy of its own script.
+    const policy = { 'Content-Security-Policy': "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'" };
+    const folder = install('plain');
+    cpSync(join(ROOT, 'www/demo/public/samples/coffee.jpg'), join(folder, 'coffee.jpg'));
+    const site = await serve([{ path: '/', dir: folder }, { path: '/model', dir: modelDirectory() }], policy);
+    const asked = api.requests.length;
     try {
-      assert.deepEqual(await outcomeOf(site.url, api), ['local', 'wasm', 128]);
+      const { local, hosted, refused, fallback } = await outcomeOf(site.url, api);
+      assert.deepEqual(local, ['local', 'wasm', 128]);
+      assert.deepEqual([refused, fallback], ['HOSTED_KEY_EXPOSED', ['hosted', 'NO_ADAPTER']]);
+      assert.deepEqual(hosted, ['hosted', 6, 6]);
+      const [{ body }] = api.requests.slice(asked);
+      const [address, own, ...pixels] = body.input.map(({ image }) => image);
+      assert.equal(address, 'https://elsewhere.example/cat.jpg');
+      // A picture of the page's own, which a server on the Internet may not see, is fetched here.
+      assert.deepEqual(Buffer.from(own, 'base64'), readFileSync(join(folder, 'coffee.jpg')));
+      for (const png of pixels) assert.equal(Buffer.from(png, 'base64').toString('latin1', 1, 4), 'PNG');
+      assert.equal(new Set(pixels.slice(0, 3)).size, 1, 'a canvas, its bitmap and its pixels are one picture');
+      assert.equal(pixels.length, 4);
     } finally {
       await site.close();
     }
@@ -110,7 +126,6 @@ describe('Node', () => {
     const cpu = JSON.parse(await node(app, ['local.mjs', modelDirectory(), 'wasm']));
     assert.deepEqual([cpu.possible, cpu.device, cpu.leftGlobals], ['wasm', 'wasm', 0]);
     assert.match(cpu.outside, /files are opened for the model alone/);
-    symlinkSync(join(CONSUMERS, 'node_modules/webgpu'), join(app, 'node_modules/webgpu'));
     const gpu = JSON.parse(await node(app, ['local.mjs', modelDirectory(), 'webgpu'], swiftShader()));
     assert.deepEqual([gpu.possible, gpu.device, gpu.leftGlobals], ['webgpu', 'webgpu', 0]);
     const differences = cpu.vectors.flatMap((vector, i) => vector.map((x, j) => Math.abs(x - gpu.vectors[i][j])));
@@ -120,20 +135,40 @@ describe('Node', () => {
   });
 });
 
+/** The libraries that the adapters are for lie with the package's own tools. */
+function linkLibraries(app) {
+  for (const name of ['@langchain', 'ai', 'openai', '@ai-sdk']) {
+    const link = join(app, 'node_modules', name);
+    if (!existsSync(link)) symlinkSync(join(ROOT, 'pkg-config/node_modules', name), link);
+  }
+}
+
 describe('the examples of the README', () => {
   const examples = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/^```ts run\n(.*?)^```$/gms)].map(([, code]) => code);
 
   test('are there', () => assert.ok(examples.length >= 4, `${examples.length}`));
 
+  test('compile in the strictest reading', () => {
+    const app = join(CONSUMERS, 'apps/node');
+    linkLibraries(app);
+    examples.forEach((code, i) => writeFileSync(join(app, `example-${i}.ts`), code));
+    writeFileSync(join(app, 'tsconfig.json'), JSON.stringify({
+      compilerOptions: {
+        strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: true,
+        target: 'es2022', module: 'esnext', moduleResolution: 'bundler', moduleDetection: 'force', lib: ['es2023', 'dom'],
+        types: ['node'], typeRoots: [join(ROOT, 'pkg-config/node_modules/@types')],
+      },
+      files: examples.map((_, i) => `example-${i}.ts`),
+    }));
+    const { status, stdout } = spawnSync(process.execPath, [join(ROOT, 'pkg-config/node_modules/typescript/bin/tsc'), '--project', app], { encoding: 'utf8' });
+    assert.equal(status, 0, stdout);
+  });
+
   examples.forEach((code, i) => {
     test(`number ${i + 1} runs as it stands: ${code.split('\n')[0]}`, async () => {
       const app = join(CONSUMERS, 'apps/node');
       cpSync(modelDirectory(), join(app, 'models/v4'), { recursive: true });
-      for (const name of ['@langchain', 'ai', 'openai', '@ai-sdk', '@opentelemetry', 'zod']) {
-        try {
-          symlinkSync(join(ROOT, 'pkg-config/node_modules', name), join(app, 'node_modules', name));
-        } catch { /* there from the last example, or not needed */ }
-      }
+      linkLibraries(app);
       writeFileSync(join(app, `example-${i}.mjs`), transpile(code));
       const before = api.requests.length;
       const out = await node(app, ['--import', './fake-api.mjs', `example-${i}.mjs`], { TEST_API: api.url, JINA_API_KEY: 'jina_key_of_the_example' });

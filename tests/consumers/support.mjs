@@ -72,9 +72,9 @@ export async function hostedServer() {
   return (await import(pathToFileURL(outfile).href)).hostedServer();
 }
 
-export async function serve(mounts) {
+export async function serve(mounts, headers = {}) {
   const { serve: start } = await import(pathToFileURL(join(ROOT, 'scripts/serve.mjs')).href);
-  return start({ mounts, port: 0 });
+  return start({ mounts, port: 0, headers });
 }
 
 const chromiumPath = once(() => {

@@ -24,7 +24,8 @@ export async function createEmbedder(options: CreateOptions | HybridOptions): Pr
 }
 
 export async function availability(options: AvailabilityOptions = {}): Promise<Availability> {
-  return withWebGpu(() => availabilityHere(options.model === undefined ? options : withFiles(options)));
+  const ask = (): Promise<Availability> => availabilityHere(options.model === undefined ? options : withFiles(options));
+  return options.device === 'wasm' || options.mode === 'only-hosted' ? ask() : withWebGpu(ask);
 }
 
 /** `fetch` opens no files. */

@@ -7,15 +7,19 @@ interface Dawn {
   readonly globals: Record<string, unknown>;
 }
 
-let dawn: Promise<object | undefined> | undefined;
+let dawn: Promise<Found> | undefined;
 let nUsers = 0;
 
-/** Runs `make` with `navigator.gpu` in place, where there is a `webgpu` package or the runtime has its own. */
+/**
+ * Runs `make` with `navigator.gpu` in place, where there is a `webgpu` package or the runtime has its own.
+ * The classes of WebGPU, by which the module knows what it is given, stay.
+ */
 export async function withWebGpu<T>(make: () => Promise<T>): Promise<T> {
   dawn ??= start();
-  const gpu = await dawn;
+  const { gpu, globals } = await dawn;
   if (gpu === undefined) return make();
   nUsers += 1;
+  for (const [name, value] of Object.entries(globals)) if (!(name in globalThis)) define(globalThis, name, value);
   if (nUsers === 1) put(gpu);
   try {
     return await make();
@@ -25,19 +29,22 @@ export async function withWebGpu<T>(make: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Undefined where there is no such package, or it does not load on this system. */
-async function start(): Promise<object | undefined> {
+interface Found {
+  /** Undefined where there is no such package, or it does not load on this system. */
+  readonly gpu: object | undefined;
+  readonly globals: Record<string, unknown>;
+}
+
+async function start(): Promise<Found> {
   const own = (globalThis as { navigator?: { gpu?: object } }).navigator?.gpu;
-  if (own !== undefined) return own;
+  if (own !== undefined) return { gpu: own, globals: {} };
   try {
     // Not for bundlers to follow: most servers have no such package.
     const name = 'webgpu';
     const { create, globals } = (await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ /* @vite-ignore */ name)) as Dawn;
-    // The constants and classes of WebGPU, which a runtime that has them keeps.
-    for (const [key, value] of Object.entries(globals)) if (!(key in globalThis)) define(globalThis, key, value);
-    return create([]) as object;
+    return { gpu: create([]) as object, globals };
   } catch {
-    return undefined;
+    return { gpu: undefined, globals: {} };
   }
 }
 

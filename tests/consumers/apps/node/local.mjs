@@ -2,7 +2,7 @@
 import { availability, createEmbedder, isEmbedderError } from 'jina-embeddings-web';
 
 const [model, device] = process.argv.slice(2);
-const globals = Reflect.ownKeys(globalThis).length;
+const globals = Object.getOwnPropertyNames(globalThis).length;
 const possible = await availability({ model, device });
 const embedder = await createEmbedder({ model, device, onLicence: () => undefined });
 const { embeddings, ...result } = await embedder.encode(['a sleeping cat', 'Bread rises.'], { task: 'retrieval.query' });
@@ -13,5 +13,5 @@ console.log(JSON.stringify({
   device: result.device,
   vectors: embeddings.map((embedding) => Array.from(embedding)),
   outside,
-  leftGlobals: device === 'wasm' ? Reflect.ownKeys(globalThis).length - globals : Number('WorkerGlobalScope' in globalThis),
+  leftGlobals: device === 'wasm' ? Object.getOwnPropertyNames(globalThis).length - globals : Number('WorkerGlobalScope' in globalThis),
 }));
