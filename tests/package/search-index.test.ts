@@ -171,6 +171,21 @@ test('vectors of another space are refused, as documents and as queries, and not
   assert.deepEqual(await found(other.index, 'x'), ['x']);
 });
 
+test('vectors of a close space are taken where the caller says so, and those of others never', async () => {
+  const { index, disk } = await openIndex({ embedder: fakeEmbedder('jina-embeddings-v4/q4_0/q8_0/abc') });
+  await index.add(ANIMALS);
+  await index.close();
+  const hosted = fakeEmbedder('hosted/jina-embeddings-v4');
+  const strict = await openIndex({ disk, embedder: hosted });
+  await assert.rejects(strict.index.search('cat'), code('SPACE_MISMATCH'));
+  const lenient = await openIndex({ disk, embedder: hosted, acceptClose: true });
+  assert.equal((await found(lenient.index, 'A hen lays eggs', { mode: 'vector' }))[0], 'hen');
+  await lenient.index.add({ id: 'x', text: 'x' });
+  assert.match((await lenient.index.info()).space ?? '', /^jina-embeddings-v4\/q4_0/);
+  const other = await openIndex({ disk, embedder: fakeEmbedder('hosted/jina-embeddings-v3'), acceptClose: true });
+  await assert.rejects(other.index.search('cat'), code('SPACE_MISMATCH'));
+});
+
 test('vectors of the caller are taken as they are; wrong lengths and values that are no numbers are refused', async () => {
   const { index } = await openIndex();
   const space = 'mine/mean';

@@ -130,7 +130,7 @@ function windows(inputs: readonly Input[], embedder: SearchEmbedder): Input[][] 
   return found;
 }
 
-/** What is in one batch is of one space. Fails with `SPACE_MISMATCH`. */
+/** What is in one batch is of one space. Fails with `SPACE_MISMATCH`, also where an embedder changed sides within the batch. */
 function oneOf(spaces: readonly (string | undefined)[]): string | undefined {
   const [first, other] = [...new Set(spaces.filter((space) => space !== undefined))];
   if (other !== undefined) {

@@ -113,6 +113,11 @@ export interface CreateIndexOptions {
   readonly lateChunking?: boolean | undefined;
   /** Fields that keyword search reads besides titles and texts. */
   readonly keywordFields?: readonly string[] | undefined;
+  /**
+   * Take vectors of a `close` space (`compareSpaces`) as if they were of the index's own: those of the same
+   * model in another precision, such as the hosted one's beside the local one's. Default: `false`.
+   */
+  readonly acceptClose?: boolean | undefined;
   /** Open a file that is damaged in its middle, up to the damage, instead of failing with `INDEX_INVALID`. */
   readonly recover?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
