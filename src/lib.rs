@@ -12,6 +12,7 @@
 
 #[cfg(feature = "cli")]
 pub mod convert;
+pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod device;
 #[cfg(feature = "gpu")]

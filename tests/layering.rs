@@ -10,8 +10,10 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("gguf", &["error"]),
+    // Slices only.
+    ("cpu", &["gguf"]),
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
     // Tensors only; the block formats of a matrix are those of the file.
