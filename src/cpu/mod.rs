@@ -1,7 +1,7 @@
 //! The model's operations on the processor: plain slices in, plain slices out.
 //!
 //! [`Matrix`] keeps a tensor of a GGUF file in about the bytes that it has there, in the order in
-//! which [`Linear`] multiplies it: 32 rows side by side, decoded a stretch at a time into the
+//! which [`Product`] multiplies it: 32 rows side by side, decoded a stretch at a time into the
 //! first-level cache. Quantised weights stay whole numbers, and meet activations of 16 bits that
 //! share a scale with 31 neighbours; the sums of a sub-block are exact.
 //!
@@ -12,20 +12,28 @@
 //! once and compiled for every instruction set; [`Level::best`] picks the one that is there.
 
 mod activations;
+mod attention;
 mod block;
 mod error;
 mod format;
-mod linear;
+mod functions;
 mod matrix;
 mod panel;
+mod product;
+mod rows;
 mod simd;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod tile;
 
+pub use activations::Rows;
+pub use attention::Attention;
 pub use error::Error;
-pub use linear::Linear;
 pub use matrix::{Matrix, MatrixBuilder};
+pub use product::{Finish, Part, Product, Update};
+pub use rows::{gelu, rms_norm, rope};
 pub use simd::Level;
 pub use threads::Threads;

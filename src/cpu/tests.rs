@@ -1,7 +1,5 @@
 //! Every instruction set of this machine against plain loops in f64 and against the scalar form.
 
-use std::num::NonZeroUsize;
-
 use proptest::{prelude::*, sample::select};
 
 use super::{
@@ -10,95 +8,11 @@ use super::{
     matrix::Data,
     panel::{DecodeRecords, IntPanel},
     simd::{Kernel, Lanes},
+    testing::{blocks, build, dot, matrix, numbers, threads},
     tile::{FloatTile, IntTile, with_rows},
     *,
 };
 use crate::gguf::{self, TensorType};
-
-/// Numbers that depend on the seed alone (a linear congruence).
-pub fn random(seed: u64) -> impl Iterator<Item = u32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    std::iter::from_fn(move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        Some((state >> 32) as u32)
-    })
-}
-
-/// Numbers in `-magnitude..magnitude`.
-pub fn numbers(seed: u64, n: usize, magnitude: f32) -> Vec<f32> {
-    let unit = random(seed).map(|bits| (bits >> 8) as f32 / (1u32 << 23) as f32 - 1.0);
-    unit.map(|unit| unit * magnitude).take(n).collect()
-}
-
-/// Bytes of a tensor of this type: any codes, and finite scales of both signs around `2^exponent`.
-fn blocks(tensor_type: TensorType, n_elements: usize, seed: u64, exponent: i32) -> Vec<u8> {
-    let n_blocks = n_elements / tensor_type.block_elements();
-    let mut random = random(seed);
-    let mut next = || random.next().expect("no end");
-    let mut bytes = Vec::new();
-    for _ in 0..n_blocks {
-        let mut block: Vec<u8> = (0..tensor_type.block_bytes())
-            .map(|_| next() as u8)
-            .collect();
-        let mut half = |at: usize| {
-            let sign = (next() as u16 & 1) << 15;
-            let bits = sign | ((15 + exponent) as u16) << 10 | next() as u16 & 0x3ff;
-            block[at..at + 2].copy_from_slice(&bits.to_le_bytes());
-        };
-        match tensor_type {
-            TensorType::F32 => {
-                let value = numbers(u64::from(next()), 1, 2.0f32.powi(exponent))[0];
-                block.copy_from_slice(&value.to_le_bytes());
-            }
-            // The upper half of an f32, and its exponent.
-            TensorType::BF16 => {
-                let value = numbers(u64::from(next()), 1, 2.0f32.powi(exponent))[0];
-                block.copy_from_slice(&value.to_le_bytes()[2..]);
-            }
-            TensorType::Q2_K => [80, 82].into_iter().for_each(half),
-            TensorType::Q3_K => half(108),
-            TensorType::Q6_K => half(208),
-            TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => {
-                [0, 2].into_iter().for_each(half);
-            }
-            _ => half(0),
-        }
-        bytes.extend(block);
-    }
-    bytes
-}
-
-/// A matrix, and its values.
-fn matrix(
-    tensor_type: TensorType,
-    [n, k]: [usize; 2],
-    seed: u64,
-    exponent: i32,
-) -> (Matrix, Vec<f32>) {
-    let bytes = blocks(tensor_type, n * k, seed, exponent);
-    let mut values = vec![0.0; n * k];
-    gguf::dequantize(tensor_type, &bytes, &mut values).expect("whole blocks");
-    (build(tensor_type, [n, k], &bytes, usize::MAX), values)
-}
-
-fn build(tensor_type: TensorType, shape: [usize; 2], bytes: &[u8], chunk: usize) -> Matrix {
-    let mut builder = MatrixBuilder::new(tensor_type, shape).expect("whole blocks");
-    for chunk in bytes.chunks(chunk) {
-        builder.push(chunk).expect("not too many");
-    }
-    builder.finish().expect("all bytes")
-}
-
-fn threads(n: usize) -> Threads {
-    Threads::at_most(NonZeroUsize::new(n).expect("a thread"))
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
-    products.sum()
-}
 
 /// How far a product may be from the sum in f64, from the numbers that go into it: half a unit of
 /// 16 bits for each activation, and rounding in f32.
@@ -194,23 +108,30 @@ proptest! {
         let scale = case.magnitude * 2.0f32.powi(case.exponent);
         let bias = case.with_bias.then(|| numbers(seed + 2, n, scale));
         let residual = case.with_residual.then(|| numbers(seed + 3, m * n, scale));
-        let (a, a_values) = matrix(TensorType::F16, [rank, k], seed + 4, case.exponent.min(0));
-        let (b, b_values) = matrix(TensorType::F32, [n, rank], seed + 5, 0);
-        let linear = Linear {
-            weight: &weight,
+        let (b, b_values) = matrix(TensorType::F16, [n, rank], seed + 5, case.exponent);
+        // The coordinates of the update stand behind x, as the layer before leaves them.
+        let stride = k + rank;
+        let t = numbers(seed + 4, m * rank, case.magnitude);
+        let rows: Vec<f32> = (0..m)
+            .flat_map(|row| [&x[row * k..][..k], &t[row * rank..][..rank]].concat())
+            .collect();
+        let update = Update { b: &b, column: k, scale: 0.5 };
+        let part = Part {
+            matrix: &weight,
             bias: bias.as_deref(),
-            update: (rank > 0).then_some((&a, &b)),
+            update: (rank > 0).then_some(update),
         };
+        let finish = match residual {
+            Some(_) => Finish::Add,
+            None => Finish::Write,
+        };
+        let product = Product { parts: vec![part], finish };
         for level in Level::available() {
-            let mut y = vec![f32::NAN; m * n];
-            linear.forward(level, threads(case.n_threads), &x, residual.as_deref(), &mut y);
+            let mut y = residual.clone().unwrap_or(vec![f32::NAN; m * n]);
+            product.run(level, threads(case.n_threads), Rows::new(&rows, stride), &mut y);
             for row in 0..m {
                 let x = &x[row * k..][..k];
-                let t: Vec<f64> = (0..rank).map(|r| dot(x, &a_values[r * k..][..k])).collect();
-                let t_terms: Vec<f64> = (0..rank).map(|r| {
-                    let terms = x.iter().zip(&a_values[r * k..][..k]);
-                    terms.map(|(x, a)| f64::from((x * a).abs())).sum()
-                }).collect();
+                let t = &t[row * rank..][..rank];
                 for column in 0..n {
                     let w = &w[column * k..][..k];
                     let mut needed = dot(x, w);
@@ -219,9 +140,9 @@ proptest! {
                         needed += f64::from(bias[column]);
                     }
                     for (r, t) in t.iter().enumerate() {
-                        let b = f64::from(b_values[column * rank + r]);
-                        needed += t * b;
-                        allowed += (t_terms[r] * b).abs() * 4e-6;
+                        let term = f64::from(*t) * 0.5 * f64::from(b_values[column * rank + r]);
+                        needed += term;
+                        allowed += term.abs() * 2e-6;
                     }
                     if let Some(residual) = &residual {
                         needed += f64::from(residual[row * n + column]);
@@ -248,13 +169,14 @@ proptest! {
         let k = 256;
         let (weight, _) = matrix(tensor_type, [n, k], seed, 0);
         let x = numbers(seed, m * k, 3.0);
-        let linear = Linear { weight: &weight, bias: None, update: None };
+        let product = Product::new(&weight);
         for level in Level::available() {
             let mut y = vec![0.0; m * n];
-            linear.forward(level, threads(3), &x, None, &mut y);
+            product.run(level, threads(3), Rows::new(&x, k), &mut y);
             for row in [0, m / 2, m - 1] {
                 let mut alone = vec![0.0; n];
-                linear.forward(level, Threads::ONE, &x[row * k..][..k], None, &mut alone);
+                let x = Rows::new(&x[row * k..][..k], k);
+                product.run(level, Threads::ONE, x, &mut alone);
                 prop_assert_eq!(&y[row * n..][..n], &alone[..], "{}", level.name());
             }
         }
@@ -301,13 +223,13 @@ proptest! {
             let (mut pairs, mut scales) = (vec![0; rows * k / 2], vec![0.0; rows * k / GROUP]);
             let mut sums = vec![0.0; rows * k / format.sub];
             level.run(PackInts {
-                x: &x[..rows * k],
+                x: Rows::new(&x[..rows * k], k),
                 k,
-                rows,
-                sub: format.sub,
+                column: 0,
+                scale: 1.0,
                 pairs: &mut pairs,
                 scales: &mut scales,
-                sums: Some(&mut sums),
+                sums: Some((format.sub, &mut sums)),
             });
             let n_subs = k / format.sub;
             let sums_of_rows: Vec<Vec<f32>> = (0..n_subs)
@@ -380,6 +302,78 @@ impl Kernel for OneSub<'_> {
 }
 
 #[test]
+fn stacked_matrices_of_any_types_give_their_products_side_by_side() {
+    let (m, k) = (19, 512);
+    // Scales of one kind only, minima of sub-blocks of two lengths, and no whole numbers at all.
+    let types = [
+        TensorType::Q6_K,
+        TensorType::Q4_K,
+        TensorType::F16,
+        TensorType::Q2_K,
+        TensorType::Q4_0,
+    ];
+    let shapes = [33, 64, 7, 40, 1];
+    let matrices: Vec<Matrix> = (types.iter().zip(shapes))
+        .map(|(tensor_type, n)| matrix(*tensor_type, [n, k], n as u64, -4).0)
+        .collect();
+    let x = numbers(1, m * k, 1.0);
+    let x = Rows::new(&x, k);
+    for level in Level::available() {
+        let alone: Vec<Vec<f32>> = (matrices.iter())
+            .map(|matrix| {
+                let mut y = vec![0.0; m * matrix.shape()[0]];
+                Product::new(matrix).run(level, Threads::ONE, x, &mut y);
+                y
+            })
+            .collect();
+        let parts = matrices
+            .iter()
+            .flat_map(|matrix| Product::new(matrix).parts);
+        let product = Product {
+            parts: parts.collect(),
+            finish: Finish::Write,
+        };
+        let mut y = vec![0.0; m * product.width()];
+        product.run(level, threads(2), x, &mut y);
+        for (row, y) in y.chunks(product.width()).enumerate() {
+            let needed: Vec<f32> = (alone.iter().zip(shapes))
+                .flat_map(|(alone, n)| alone[row * n..][..n].to_vec())
+                .collect();
+            assert_eq!(y, needed, "row {row} at {}", level.name());
+        }
+    }
+}
+
+#[test]
+fn a_gate_passes_through_silu_before_it_meets_up() {
+    let (m, n, k) = (13, 45, 64);
+    let (gate, _) = matrix(TensorType::Q8_0, [n, k], 1, -6);
+    let (up, _) = matrix(TensorType::Q4_1, [n, k], 2, -6);
+    let x = numbers(3, m * k, 1.0);
+    let x = Rows::new(&x, k);
+    for level in Level::available() {
+        let [gates, ups] = [&gate, &up].map(|matrix| {
+            let mut y = vec![0.0; m * n];
+            Product::new(matrix).run(level, Threads::ONE, x, &mut y);
+            y
+        });
+        let parts = [&gate, &up].map(|matrix| Product::new(matrix).parts[0]);
+        let product = Product {
+            parts: parts.to_vec(),
+            finish: Finish::SiluMul,
+        };
+        let mut y = vec![0.0; m * n];
+        product.run(level, threads(2), x, &mut y);
+        for ((found, gate), up) in y.iter().zip(gates).zip(ups) {
+            let (gate, up) = (f64::from(gate), f64::from(up));
+            let needed = gate / (1.0 + (-gate).exp()) * up;
+            let error = (f64::from(*found) - needed).abs();
+            assert!(error <= 1e-6 * needed.abs().max(1e-3), "{needed}: {found}");
+        }
+    }
+}
+
+#[test]
 fn a_float_tile_reads_rows_where_they_lie() {
     struct Strided<'a>(&'a [f32], &'a [f32], &'a mut [f32]);
     impl Kernel for Strided<'_> {
@@ -415,17 +409,13 @@ fn a_float_tile_reads_rows_where_they_lie() {
 #[test]
 fn what_is_not_finite_stays_so() {
     let (weight, _) = matrix(TensorType::Q4_0, [33, 64], 1, 0);
-    let linear = Linear {
-        weight: &weight,
-        bias: None,
-        update: None,
-    };
+    let product = Product::new(&weight);
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for level in Level::available() {
             let mut x = numbers(2, 3 * 64, 1.0);
             x[64 + 40] = bad;
             let mut y = vec![0.0; 3 * 33];
-            linear.forward(level, Threads::ONE, &x, None, &mut y);
+            product.run(level, Threads::ONE, Rows::new(&x, 64), &mut y);
             let finite: Vec<bool> = y
                 .chunks(33)
                 .map(|y| y.iter().all(|y| y.is_finite()))
