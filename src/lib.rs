@@ -47,6 +47,7 @@
 
 #[cfg(feature = "cli")]
 pub mod convert;
+pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod device;
 #[cfg(all(feature = "edge", target_family = "wasm"))]

@@ -10,8 +10,10 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("gguf", &["error"]),
+    // Slices only.
+    ("cpu", &["gguf"]),
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
     // Vectors only.
