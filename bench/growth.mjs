@@ -5,8 +5,9 @@ import { nameOf, nativeReport } from './devices.mjs';
 
 export const LENGTHS = [512, 1024, 2048, 4096, 8192];
 export const MAX_RATIO = 2.2;
-/** Long calls on a software adapter take minutes. */
-const SOFTWARE_REPEATS = 1;
+/** Long calls take half a minute on a processor, and minutes on a software adapter. */
+const MAX_REPEATS = 3;
+const MAX_SOFTWARE_REPEATS = 1;
 
 /**
  * - `model`: a GGUF file
@@ -21,7 +22,7 @@ export function measureGrowth({ command, model, devices, lengths, repeats, log }
       const args = ['--model', model, '--device', kind, '--no-picture', '--tokens'];
       // One short call tells which device this is.
       const { device: found } = nativeReport(command, [...args, '16', '--repeats', '1']);
-      const n = kind === 'gpu' && found.is_software ? Math.min(repeats, SOFTWARE_REPEATS) : repeats;
+      const n = Math.min(repeats, kind === 'gpu' && found.is_software ? MAX_SOFTWARE_REPEATS : MAX_REPEATS);
       const { measurements, model: { device_bytes } } = nativeReport(command, [...args, lengths.join(','), '--repeats', String(n)]);
       return { device, device_name: nameOf(found), device_bytes, measurements: withRatios(measurements) };
     } catch (error) {

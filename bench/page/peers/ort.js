@@ -1,25 +1,21 @@
 // onnxruntime-web: the same decoder as ONNX, written by bench/peers/make_onnx.py.
 
-/** All that the adapter offers but one feature. */
-async function deviceWithout(feature) {
+/** A device with all that the runtime asks of the adapter, but without subgroups. */
+async function deviceWithoutSubgroups() {
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
-  const limits = {};
+  const requiredLimits = {};
   for (const name in adapter.limits) {
-    if (typeof adapter.limits[name] === 'number') limits[name] = adapter.limits[name];
+    if (typeof adapter.limits[name] === 'number') requiredLimits[name] = adapter.limits[name];
   }
-  const wanted = ['shader-f16', 'timestamp-query', 'subgroups'].filter((name) => name !== feature && adapter.features.has(name));
-  return adapter.requestDevice({ requiredFeatures: wanted, requiredLimits: limits });
+  const requiredFeatures = ['shader-f16', 'timestamp-query'].filter((name) => adapter.features.has(name));
+  return adapter.requestDevice({ requiredFeatures, requiredLimits });
 }
 
-export async function open(plan) {
-  const { onnx, device, threads } = plan;
+export async function open({ onnx, device, threads, subgroups = true }) {
   const ort = await import(device === 'webgpu' ? '/onnxruntime-web/ort.webgpu.min.mjs' : '/onnxruntime-web/ort.wasm.min.mjs');
   ort.env.wasm.wasmPaths = '/onnxruntime-web/';
   ort.env.wasm.numThreads = threads;
-  // The module graph lives in this thread, as its makers advise for WebGPU.
-  ort.env.wasm.proxy = false;
-  const withoutSubgroups = device === 'webgpu' && plan.subgroups === false;
-  const provider = withoutSubgroups ? { name: 'webgpu', device: await deviceWithout('subgroups') } : device;
+  const provider = subgroups ? device : { name: device, device: await deviceWithoutSubgroups() };
   const session = await ort.InferenceSession.create(onnx, { executionProviders: [provider], graphOptimizationLevel: 'all' });
   return {
     notes: [`execution provider ${device}, ${threads} thread${threads > 1 ? 's' : ''} of WebAssembly`],
@@ -29,8 +25,7 @@ export async function open(plan) {
         seqlens_k: new ort.Tensor('int32', Int32Array.of(ids.length - 1), [1]),
         total_sequence_length: new ort.Tensor('int32', Int32Array.of(ids.length), []),
       });
-      const vector = await results.mean.getData();
-      return vector;
+      return results.mean.getData();
     },
   };
 }
