@@ -70,17 +70,22 @@ impl KeyRanges {
     }
 }
 
-/// - `q`: `[M, N * D]`, `k`, `v`: `[M, G * D]`
+/// How many heads lie side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    pub n_heads: usize,
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+}
+
+/// - `qkv`: `[M, (N + 2 G) * D]`
 /// - returns: `[M, N * D]`
-pub fn attention(
-    kernels: Kernels,
-    q: Tensor<2>,
-    k: Tensor<2>,
-    v: Tensor<2>,
-    n_heads: usize,
-    keys: &KeyRanges,
-) -> Tensor<2> {
-    let head_dim = q.dims()[1] / n_heads;
+pub fn attention(kernels: Kernels, qkv: Tensor<2>, heads: Heads, keys: &KeyRanges) -> Tensor<2> {
+    let Heads { n_heads, n_kv_heads, head_dim } = heads;
+    let (q_width, kv_width) = (n_heads * head_dim, n_kv_heads * head_dim);
+    let q = qkv.clone().narrow(1, 0, q_width);
+    let k = qkv.clone().narrow(1, q_width, kv_width);
+    let v = qkv.narrow(1, q_width + kv_width, kv_width);
     match kernels {
         Kernels::Direct if head_dim.is_multiple_of(4) => direct(q, k, v, n_heads, keys),
         _ => portable::attention(q, k, v, n_heads, &keys.kind),
@@ -94,14 +99,17 @@ fn direct(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, n_heads: usize, keys: &KeyRa
     let heads_per_group = width / k.dims()[1];
     let kernel = Kernel {
         source: include_str!("kernel.wgsl"),
+        name: "attention",
         inputs: vec![
-            ("q", "vec4<f32>"),
-            ("k", "vec4<f32>"),
-            ("v", "vec4<f32>"),
-            ("ranges", "vec2<u32>"),
+            ("q".into(), "vec4<f32>"),
+            ("k".into(), "vec4<f32>"),
+            ("v".into(), "vec4<f32>"),
+            ("ranges".into(), "vec2<u32>"),
         ],
-        output: "vec4<f32>",
-        constants: vec![("head_dim", head_dim.to_string())],
+        outputs: vec![("y", "vec4<f32>")],
+        decoders: Vec::new(),
+        constants: vec![("head_dim".into(), head_dim)],
+        switches: Vec::new(),
         workgroup_size: WORKGROUP,
     };
     let mut tensors: Vec<_> = [q, k, v].into_iter().filter_map(contiguous).collect();
@@ -112,9 +120,9 @@ fn direct(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, n_heads: usize, keys: &KeyRa
             .ok(),
     );
     let scale = 1.0 / (head_dim as f32).sqrt();
-    kernel.launch(
+    let mut y = kernel.launch(
         tensors,
-        [m, width],
+        &[[m, width]],
         [(m as u32).div_ceil(WORKGROUP[0]), n_heads as u32, 1],
         &[
             m as u32,
@@ -122,5 +130,6 @@ fn direct(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, n_heads: usize, keys: &KeyRa
             heads_per_group as u32,
             scale.to_bits(),
         ],
-    )
+    );
+    y.remove(0)
 }

@@ -74,10 +74,11 @@ fn check(
         };
         let y = attention(
             kernels,
+            Tensor::cat(vec![
             tensor(&q, [n_tokens, n_heads * head_dim], &device),
             tensor(&k, [n_tokens, n_groups * head_dim], &device),
-            tensor(&v, [n_tokens, n_groups * head_dim], &device),
-            n_heads,
+            tensor(&v, [n_tokens, n_groups * head_dim], &device)], 1),
+            Heads { n_heads, n_kv_heads: n_groups, head_dim },
             &keys,
         );
         assert_close(y, &needed, 2e-5);
