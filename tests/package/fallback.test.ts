@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { availability, createEmbedder, type CreateOptions, type FallbackReason, type HybridOptions, type Mode } from '../../www/lib/index.js';
+import { availability, createEmbedder, type CreateOptions, type FallbackReason, type HostedOptions, type HybridOptions, type Mode } from '../../www/lib/index.js';
 import { failing, hostedServer, json, type HostedServer, type Script } from './support/hosted-server.js';
 import { fakeFace, trap, type Behaviour, type FakeFace } from './support/fake-face.js';
 import { silentWorker, workerWith, type FakeWorker } from './support/fake-worker.js';
@@ -102,7 +102,7 @@ const LOCAL_CAUSES: readonly [string, string, () => Promise<[World, Partial<Hybr
 ];
 
 /** What makes the hosted API impossible. */
-const HOSTED_CAUSES: readonly [string, string, Script | 'closed'][] = [
+const HOSTED_CAUSES: readonly [string, string, Script | 'closed', Partial<HostedOptions>?][] = [
   ['a server that is not there', 'HOSTED_UNREACHABLE', 'closed'],
   ['a connection that breaks', 'HOSTED_UNREACHABLE', (response) => (response.destroy(), true)],
   ['401', 'HOSTED_AUTH', failing(401, { detail: 'Invalid API key', code: 'AUTH_INVALID_API_KEY' })],
@@ -112,7 +112,7 @@ const HOSTED_CAUSES: readonly [string, string, Script | 'closed'][] = [
   ['500', 'HOSTED_SERVER', failing(500, { detail: 'oops' })],
   ['503', 'HOSTED_SERVER', failing(503, '')],
   ['504', 'HOSTED_TIMEOUT', failing(504, '')],
-  ['a server that stays silent', 'HOSTED_TIMEOUT', () => true],
+  ['a server that stays silent', 'HOSTED_TIMEOUT', () => true, { timeout: 20 }],
   ['a page in place of an answer', 'HOSTED_RESPONSE', (response) => json(response, 200, '<html>Sign in to the hotel</html>')],
 ];
 
@@ -133,13 +133,13 @@ describe('where this device is impossible because of', () => {
 });
 
 describe('where the hosted API is impossible because of', () => {
-  for (const [what, code, script] of HOSTED_CAUSES) {
+  for (const [what, code, script, settings] of HOSTED_CAUSES) {
     for (const mode of MODES) {
       const expected = mode === 'only-hosted' ? code : 'local local';
       test(`${what}, ${mode} gives ${expected}`, async () => {
         const { api, faces, reasons, options } = await world(undefined, script === 'closed' ? undefined : script);
         if (script === 'closed') await api.close();
-        assert.equal(await outcome(options(mode, { hosted: { baseURL: api.url, maxRetries: 0, timeout: 50 } })), expected);
+        assert.equal(await outcome(options(mode, { hosted: { baseURL: api.url, maxRetries: 0, ...settings } })), expected);
         assert.deepEqual(reasons.map(({ from, to, ...reason }) => [from, to, reason.code]), mode === 'prefer-hosted' ? [['hosted', 'local', code]] : []);
         if (mode.endsWith('local')) assert.equal(api.requests.length, 0);
         assert.equal(faces.length, mode === 'only-hosted' ? 0 : 1);
