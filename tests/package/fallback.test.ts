@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import { availability, createEmbedder, type CreateOptions, type FallbackReason, type HostedOptions, type HybridOptions, type Mode } from '../../www/lib/index.js';
 import { failing, hostedServer, json, type HostedServer, type Script } from './support/hosted-server.js';
 import { fakeFace, trap, type Behaviour, type FakeFace } from './support/fake-face.js';
@@ -360,6 +361,25 @@ describe('an engine that dies', () => {
     await embedder.dispose();
     assert.equal((await staying).code, 'DISPOSED');
     while (made.workers.some(({ terminated }) => !terminated)) await pause(1);
+  });
+});
+
+describe('the key of the hosted API', () => {
+  test('is in no reason, error, event or embedder', async () => {
+    const KEY = 'jina_SECRET_of_the_fallback';
+    const repeats: Script = (response, { headers }) => json(response, 401, { detail: `no such key: ${headers.authorization}`, code: KEY });
+    const { api, reasons, options } = await world(() => onDevice('NO_ADAPTER'), repeats);
+    const seen: unknown[] = [];
+    for (const mode of ['prefer-hosted', 'prefer-local', 'only-hosted'] as const) {
+      const embedder = await createEmbedder(options(mode, { hosted: { baseURL: api.url, apiKey: KEY, maxRetries: 0 }, onProgress: (event) => seen.push(event) }));
+      seen.push(embedder, embedder.info, await embedder.encode('x', QUERY).catch((error) => error));
+    }
+    seen.push(reasons, await availability({ mode: 'only-hosted', hosted: { apiKey: KEY } }));
+    assert.equal(api.requests.length, 3);
+    for (const each of seen) {
+      const text = `${inspect(each, { depth: Infinity, showHidden: true, getters: true })} ${JSON.stringify(each)} ${String((each as Error).stack)}`;
+      assert.ok(!text.includes('SECRET'), text);
+    }
   });
 });
 
