@@ -19,7 +19,7 @@ test('one model gives the same vectors, spaces and token counts computed in Node
   const server = spawn(command, ['serve', '--model', model, '--device', 'cpu', '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, JINA_EMBED_API_KEY: 'a-key-of-one-s-own' } });
   try {
     const url = await ready(server);
-    const report = JSON.parse(await node(install('node', 'served'), ['served.mjs', model, `${url}/v1`, join(ROOT, 'www/demo/public/samples/coffee.jpg')]));
+    const report = JSON.parse(await node(install('node', { as: 'served' }), ['served.mjs', model, `${url}/v1`, join(ROOT, 'www/demo/public/samples/coffee.jpg')]));
     for (const name of ['queries', 'passages, shortened', 'code', 'a picture and a text', 'tokens', 'chunks']) {
       const { least, sameSpace, sameTokens } = report[name];
       console.log(`${name}: least cosine 1 - ${(1 - least).toExponential(2)}`);

@@ -24,12 +24,15 @@ export const tarball = once(() => {
   return join(folder, packed.filename);
 });
 
-/** A fresh copy of an application, `as` another where two tests use it, with the packed package installed. Nothing is fetched. */
-export function install(name, as = name) {
+/**
+ * A fresh copy of an application with the packed package installed. Nothing is fetched.
+ * `as` names the copy where two tests use one application; `from` is where it lies.
+ */
+export function install(name, { as = name, from = join(here, 'apps', name) } = {}) {
   if (!existsSync(join(CONSUMERS, 'node_modules'))) throw new Error(`${CONSUMERS}/node_modules is missing: scripts/setup.sh consumers`);
   const app = join(CONSUMERS, 'apps', as);
   rmSync(app, { recursive: true, force: true });
-  cpSync(join(here, 'apps', name), app, { recursive: true });
+  cpSync(from, app, { recursive: true });
   execFileSync(npm, ['install', '--offline', '--no-audit', '--no-fund', '--omit=peer', '--loglevel=error', tarball()], { cwd: app, stdio: ['ignore', 'ignore', 'inherit'] });
   return app;
 }

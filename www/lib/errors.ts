@@ -40,6 +40,10 @@ export type ErrorCode =
   | 'QUOTA'
   | 'WASM_INIT'
   | 'WORKER_FAILED'
+  | 'SPACE_MISMATCH'
+  | 'DUPLICATE_ID'
+  | 'INDEX_INVALID'
+  | 'INDEX_UNSUPPORTED'
   | 'SELFTEST_FAILED'
   | 'LOCAL_UNAVAILABLE'
   | 'HOSTED_AUTH'
@@ -77,6 +81,10 @@ const RECOVERABLE: Readonly<Record<ErrorCode, boolean>> = {
   QUOTA: true,
   WASM_INIT: true,
   WORKER_FAILED: true,
+  SPACE_MISMATCH: false,
+  DUPLICATE_ID: false,
+  INDEX_INVALID: false,
+  INDEX_UNSUPPORTED: false,
   SELFTEST_FAILED: false,
   LOCAL_UNAVAILABLE: false,
   HOSTED_AUTH: false,
