@@ -126,26 +126,25 @@ for (const storage of STORAGES) {
       const { createIndex, documentOf } = search;
       const rounds: Array<{ round: number; acknowledged: number; found: number; whole: boolean; discarded: number; gone: boolean }> = [];
       const PER_COMMIT = 64, BIG = 256;
-      for (let round = 0; round < 40; round++) {
+      for (let round = 0; round < 24; round++) {
         const name = `killed-${round % 4}`;
         const fresh = await createIndex({ name, storage });
         await fresh.clear();
         await fresh.close();
         const worker = new Worker('/jina-embeddings-web/search-worker.js', { type: 'module' });
         const index = await createIndex({ name, storage, worker });
-        let acknowledged = 0, deleted = 0;
+        let acknowledged = 0;
         const work = (async () => {
           for (let batch = 0; ; batch++) {
             await index.add(Array.from({ length: PER_COMMIT }, (_, i) => documentOf(batch * PER_COMMIT + i, BIG)));
             acknowledged = batch + 1;
             // Every third commit the file is written anew, which is killed as well.
             if (batch % 3 === 2) await index.compact();
-            void deleted;
           }
         })();
         work.catch(() => undefined);
         // From the first instant on, in steps that grow: each stage of a commit is met by some round.
-        await new Promise((resolve) => setTimeout(resolve, 3 + round * 4));
+        await new Promise((resolve) => setTimeout(resolve, 3 + round * 6));
         worker.terminate();
         const counted = acknowledged;
         const again = await createIndex({ name, storage });

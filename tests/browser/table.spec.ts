@@ -22,7 +22,7 @@ test('a query finds words as they are typed, in every language offered, and mark
   await page.locator('#query').pressSequentially('penguins can');
   await expect(best(page)).toContainText('Penguins cannot fly');
   await expect(best(page).locator('mark').first()).toHaveText('Penguins');
-  for (const [language, query, found] of [['de', 'schlafende Katze', 'Katze'], ['ja', 'コーヒー', 'coffee'], ['zh', '企鹅', '企鹅'], ['ar', 'حصان', 'horse'], ['hi', 'साइकिल', 'साइकिल']] as const) {
+  for (const [language, query, found] of [['de', 'schlafende Katze', /Katze|cat/], ['ja', 'コーヒー', /coffee/], ['zh', '企鹅', /企鹅|Penguin/], ['ar', 'حصان', /horse/], ['hi', 'साइकिल', /साइकिल|Bicycle/]] as const) {
     await page.locator('#language').selectOption(language);
     await page.getByRole('button', { name: query, exact: true }).click();
     await expect(page.locator('#query')).toHaveValue(query);
@@ -100,18 +100,21 @@ test('a picture can be the query, from a file and from the table', async ({ page
 
 test('a found picture says why: a map of its patches for each word of the query', async ({ page, site }) => {
   await indexed(page, site);
-  await page.locator('#query').fill('sleeping cat');
+  await page.locator('#query').fill('a sleeping cat');
   const cat = page.locator('.card[data-rank]').filter({ hasText: 'Chelsea the cat' });
   await cat.hover();
   await cat.getByRole('button', { name: /matched/ }).click();
   const dialog = page.getByRole('dialog');
   await expect(dialog).toBeVisible();
-  await expect(dialog.locator('#why-status')).toContainText('“sleeping” fits best at row');
+  await expect(dialog.locator('#why-status')).toContainText('“a” fits best at row');
   // 400 x 267 pixels: as many patches of 28 as smart resize leaves.
   const size = await dialog.locator('canvas').evaluate((canvas: HTMLCanvasElement) => [canvas.width, canvas.height]);
   expect(size).toEqual([14, 10]);
-  await dialog.getByRole('button', { name: 'cat', exact: true }).click();
-  await expect(dialog.locator('#why-status')).toContainText('“cat” fits best at row');
+  for (const word of ['sleeping', 'cat', 'a']) {
+    await dialog.getByRole('button', { name: word, exact: true }).click();
+    await expect(dialog.locator('#why-status')).toContainText(`“${word}” fits best at row`);
+    await expect(dialog.locator('#why-status')).not.toContainText('0.000');
+  }
   await expect(dialog).toContainText('random weights');
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await page.keyboard.press('Escape');

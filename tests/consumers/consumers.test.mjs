@@ -21,15 +21,16 @@ after(async () => {
 const serveWithModel = (folder) => serve([{ path: '/', dir: folder }, { path: '/model', dir: modelDirectory() }]);
 
 describe('Vite', () => {
-  test('builds a page that computes in its worker, falls back, and asks the hosted API', async () => {
+  test('builds a page that computes in its worker, searches in another, falls back, and asks the hosted API', async () => {
     const app = install('vite');
     tool(app, 'vite/bin/vite.js', ['build']);
     const site = await serveWithModel(join(app, 'dist'));
     try {
-      const { device, local, hosted } = await outcomeOf(site.url, api);
+      const { device, local, search, hosted } = await outcomeOf(site.url, api);
       assert.equal(device, 'wasm');
       assert.deepEqual(local.slice(0, 2), ['local', 'wasm']);
       for (const square of local[2]) assert.ok(Math.abs(square - 1) < 1e-4, `${square}`);
+      assert.deepEqual(search, ['hybrid', 'opfs', ['bread: Bread\n\nIt rises.', 'cat: A cat sleeps.']]);
       assert.deepEqual(hosted, ['hosted', 3, 4]);
     } finally {
       await site.close();
@@ -46,8 +47,9 @@ describe('a page without a bundler', () => {
     const site = await serve([{ path: '/', dir: folder }, { path: '/model', dir: modelDirectory() }], policy);
     const asked = api.requests.length;
     try {
-      const { local, hosted, refused, fallback } = await outcomeOf(site.url, api);
+      const { local, found, hosted, refused, fallback } = await outcomeOf(site.url, api);
       assert.deepEqual(local, ['local', 'wasm', 128]);
+      assert.deepEqual(found, [['opfs', 'b,a'], ['indexeddb', 'b,a']]);
       assert.deepEqual([refused, fallback], ['HOSTED_KEY_EXPOSED', ['hosted', 'NO_ADAPTER']]);
       assert.deepEqual(hosted, ['hosted', 6, 6]);
       const [{ body }] = api.requests.slice(asked);

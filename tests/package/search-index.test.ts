@@ -171,6 +171,21 @@ test('vectors of another space are refused, as documents and as queries, and not
   assert.deepEqual(await found(other.index, 'x'), ['x']);
 });
 
+test('vectors of a close space are taken where the caller says so, and those of others never', async () => {
+  const { index, disk } = await openIndex({ embedder: fakeEmbedder('jina-embeddings-v4/q4_0/q8_0/abc') });
+  await index.add(ANIMALS);
+  await index.close();
+  const hosted = fakeEmbedder('hosted/jina-embeddings-v4');
+  const strict = await openIndex({ disk, embedder: hosted });
+  await assert.rejects(strict.index.search('cat'), code('SPACE_MISMATCH'));
+  const lenient = await openIndex({ disk, embedder: hosted, acceptClose: true });
+  assert.equal((await found(lenient.index, 'A hen lays eggs', { mode: 'vector' }))[0], 'hen');
+  await lenient.index.add({ id: 'x', text: 'x' });
+  assert.match((await lenient.index.info()).space ?? '', /^jina-embeddings-v4\/q4_0/);
+  const other = await openIndex({ disk, embedder: fakeEmbedder('hosted/jina-embeddings-v3'), acceptClose: true });
+  await assert.rejects(other.index.search('cat'), code('SPACE_MISMATCH'));
+});
+
 test('vectors of the caller are taken as they are; wrong lengths and values that are no numbers are refused', async () => {
   const { index } = await openIndex();
   const space = 'mine/mean';
@@ -369,5 +384,60 @@ test('a file cut anywhere after a commit opens as that commit, and takes the nex
     await opened.index.add({ id: 'more', text: 'more' });
     await opened.index.close();
     assert.equal(await (await openIndex({ disk: torn })).index.count(), cut === whole.length ? 5 : 2);
+  }
+});
+
+test('random changes, through reopenings, full disks and compactions, leave what a map of them holds', async () => {
+  let state = 42;
+  const random = (n: number): number => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % n;
+  const disk = new FakeDisk();
+  let { index } = await openIndex({ disk, passages: { maxTokens: 6, overlapTokens: 0 } });
+  const held = new Map<string, { text: string; n: number }>();
+  for (let step = 0; step < 250; step++) {
+    const id = `d${random(12)}`;
+    const document = { text: Array.from({ length: 1 + random(4) }, (_, i) => `Word${random(40)} and number${i} here.`).join(' '), n: random(5) };
+    const whole = { id, text: document.text, fields: { n: document.n } };
+    const full = random(12) === 0;
+    if (full) disk.capacity = disk.file?.length ?? 0;
+    try {
+      switch (random(6)) {
+        case 0:
+          await index.add(whole);
+          assert.ok(!held.has(id), `step ${step}: added twice`);
+          held.set(id, document);
+          break;
+        case 1:
+        case 2:
+          await index.update(whole);
+          held.set(id, document);
+          break;
+        case 3:
+          assert.equal(await index.delete(id), held.has(id) ? 1 : 0);
+          held.delete(id);
+          break;
+        case 4:
+          await index.close();
+          disk.capacity = Infinity;
+          ({ index } = await openIndex({ disk, passages: { maxTokens: 6, overlapTokens: 0 } }));
+          break;
+        case 5:
+          if (!full) await index.compact();
+          break;
+      }
+    } catch (error) {
+      const found = (error as { code?: string }).code;
+      assert.ok(found === 'DUPLICATE_ID' ? held.has(id) : found === 'QUOTA' && full, `step ${step}: ${String(error)}`);
+    }
+    disk.capacity = Infinity;
+    if (step % 10 !== 0) continue;
+    const list = await index.list();
+    assert.deepEqual(Object.fromEntries(list.map((each) => [each.id, [each.passages.map(({ text }) => text).join(' '), each.fields['n']]])), Object.fromEntries([...held].map(([key, { text, n }]) => [key, [text, n]])));
+    for (const [key, { text }] of held) {
+      const word = text.split(' ')[0] ?? '';
+      const expected = [...held].filter(([, other]) => other.text.toLowerCase().split(/[ .]+/).includes(word.toLowerCase())).map(([other]) => other).sort();
+      const { hits } = await index.search(word, { mode: 'keyword', prefix: false, k: 50 });
+      const exact = hits.filter(({ passage }) => passage.text.toLowerCase().split(/[ .]+/).includes(word.toLowerCase())).map((hit) => hit.id).sort();
+      assert.deepEqual(exact, expected, `step ${step}: ${word} of ${key}`);
+    }
   }
 });

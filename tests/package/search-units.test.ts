@@ -99,12 +99,24 @@ test('words are found whatever their case, accents, width or script', () => {
   assert.equal(first('서울'), 'ko');
   assert.equal(first('แมว'), 'th');
   assert.equal(first('abc123'), 'wide');
+  put('a', 'a b a b');
+  assert.deepEqual(index.search('a cafe', { prefix: false }).map(({ id }) => id), ['fr']);
+  assert.equal(first('a'), 'a');
+  index.remove(['a']);
   put('file', 'sleeping_dog.jpg');
   assert.equal(first('dog'), 'file');
   assert.equal(first('sleeping_dog.jpg'), 'file');
   index.remove(['fr', 'nobody', 'file']);
   assert.equal(first('cafe'), undefined);
   assert.equal(index.size, 5);
+});
+
+test('words of spaced scripts are those of Intl.Segmenter', () => {
+  for (const text of ['It\'s a dog’s life, isn\'t it? e.g. 3.14 and sleeping_cat.jpg (c) 2026.', 'Ελληνικά, русский язык; עברית. العربية حلوة!', 'naïve co-operation — “quoted”…']) {
+    const segmented = [...new Intl.Segmenter(undefined, { granularity: 'word' }).segment(text)].filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment);
+    const whole = terms(text).map(({ start, end }) => text.slice(start, end));
+    for (const word of segmented) assert.ok(whole.includes(word), `${word} of ${text}`);
+  }
 });
 
 test('highlights that touch are one', () => {

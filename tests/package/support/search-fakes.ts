@@ -44,7 +44,8 @@ export function fakeEmbedder(space = 'fake/q8_0'): FakeEmbedder {
           errors.push({ index, code: 'INPUT_INVALID', message: 'cannot be read' });
           return null;
         }
-        const tokens = ['passage', ...words].map((word) => wordVector(word, dimensions));
+        // As the real prefix, whose space is a token of its own before a special one, and else part of the word.
+        const tokens = ['passage', ...(words[0]?.startsWith('<|') ? [' '] : []), ...words].map((word) => wordVector(word, dimensions));
         return multi ? new RowMajorVectors(Float32Array.from(tokens.flatMap((token) => [...token])), tokens.length, dimensions) : sum(tokens, dimensions);
       });
       if (errors.length > 0 && options.onInputError !== 'null') throw new EmbedderError('INPUT_INVALID', 'bad input', { data: { inputs: errors } });

@@ -21,7 +21,8 @@ export function wireStorage(library: Library, tell: (sentence: string) => void):
   });
   guarded('forget', async () => {
     await library.forget();
-    for (const name of await caches.keys()) if (name.startsWith('light-table')) await caches.delete(name);
+    // The page's own files stay: without them it would no longer open offline.
+    for (const name of await caches.keys()) if (name.startsWith('light-table') && !name.startsWith('light-table-page-')) await caches.delete(name);
     location.reload();
   });
 }

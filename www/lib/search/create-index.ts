@@ -16,7 +16,7 @@ import type { CreateIndexOptions, SearchIndex } from './types.js';
  */
 export async function createIndex(options: CreateIndexOptions = {}): Promise<SearchIndex> {
   check(options);
-  const { name = 'default', embedder, storage = 'auto', signal, keywordFields = [], recover = false, metric, firstStage, multivectorStorage, wasm } = options;
+  const { name = 'default', embedder, storage = 'auto', signal, keywordFields = [], recover = false, acceptClose = false, metric, firstStage, multivectorStorage, wasm } = options;
   if (signal?.aborted) throw abortError(signal);
   const schema: Pick<FaceSchema, 'metric' | 'firstStage' | 'multivectorStorage'> = {
     ...(metric === undefined ? {} : { metric }),
@@ -35,7 +35,7 @@ export async function createIndex(options: CreateIndexOptions = {}): Promise<Sea
   const caller = new Caller(connection.port, () => index?.changed('other'));
   connection.onDeath((error) => caller.fail(error));
   try {
-    await caller.call('open', [{ name, storage, recover, schema, keywordFields, wasm: wasmSource(wasm) }], signal);
+    await caller.call('open', [{ name, storage, recover, acceptClose, schema, keywordFields, wasm: wasmSource(wasm) }], signal);
   } catch (error) {
     connection.close();
     throw error;

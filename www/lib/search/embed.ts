@@ -3,6 +3,7 @@
 
 import { EmbedderError, isAbortError } from '../errors.js';
 import type { EncodeOptions, Input, MultiVector } from '../types.js';
+import { modelLimits } from './model-limits.js';
 import { estimateTokens } from './text.js';
 import type { Prepared, Recipe } from './prepare.js';
 import type { DocumentRecord } from './records.js';
@@ -114,7 +115,7 @@ async function encode(embedder: SearchEmbedder, inputs: readonly Input[], recipe
 
 /** As many neighbours as the model reads as one text. */
 function windows(inputs: readonly Input[], embedder: SearchEmbedder): Input[][] {
-  const room = (embedder.info?.model.maxTokens ?? MAX_TOKENS) * LATE_WINDOW_SHARE;
+  const room = (modelLimits(embedder).maxTokens ?? MAX_TOKENS) * LATE_WINDOW_SHARE;
   const found: Input[][] = [];
   let n = Infinity;
   for (const input of inputs) {
@@ -129,7 +130,7 @@ function windows(inputs: readonly Input[], embedder: SearchEmbedder): Input[][] 
   return found;
 }
 
-/** What is in one batch is of one space. Fails with `SPACE_MISMATCH`. */
+/** What is in one batch is of one space. Fails with `SPACE_MISMATCH`, also where an embedder changed sides within the batch. */
 function oneOf(spaces: readonly (string | undefined)[]): string | undefined {
   const [first, other] = [...new Set(spaces.filter((space) => space !== undefined))];
   if (other !== undefined) {

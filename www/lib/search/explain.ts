@@ -5,8 +5,9 @@
 // a picture's patches lie among its tokens is found by embedding what the model reads around them.
 
 import { EmbedderError } from '../errors.js';
-import type { Input, ModelInfo, MultiVector } from '../types.js';
+import type { Input, MultiVector } from '../types.js';
 import type { ExplainRequest } from './engine/requests.js';
+import type { ModelLimits } from './model-limits.js';
 import { wordsAndGaps } from './text.js';
 import type { ExplainOptions, Explanation } from './types.js';
 
@@ -14,14 +15,17 @@ export interface ExplainTools {
   encodeTokens(side: 'query' | 'passage', inputs: readonly Input[], signal: AbortSignal | undefined): Promise<{ embeddings: readonly MultiVector[]; space: string }>;
   explain(request: ExplainRequest): Promise<{ rows: number; values: Float32Array; grid: PictureGrid | undefined } | undefined>;
   grid(image: NonNullable<ExplainRequest['image']>): Promise<PictureGrid>;
-  readonly model: ModelInfo | undefined;
+  readonly limits: ModelLimits;
 }
 
 type PictureGrid = { rows: number; columns: number };
 
 /** What the model reads before a picture's patches (`src/text/prompt.rs`). */
 const BEFORE_PICTURE = '<|im_start|>user\n<|vision_start|>';
-/** One token, to tell how many the prefix of a text has. */
+/**
+ * One token, to tell how many the prefix of a text, such as `Query: `, has. Before it the prefix's space is a
+ * token of its own; before a word it is part of the word's first one.
+ */
 const ONE_TOKEN = '<|im_start|>';
 /** Words of one query; each is one more text to embed. */
 const MAX_WORDS = 32;
@@ -36,7 +40,7 @@ export async function explain(id: string, query: string, options: ExplainOptions
   const { embeddings, space } = await tools.encodeTokens('query', [...beginnings, ...frame], signal);
   const whole = embeddings[words.length - 1];
   if (whole === undefined) throw new EmbedderError('INTERNAL', 'the embedder gave fewer vectors than it was given texts');
-  const { minPixels, maxPixels } = tools.model ?? {};
+  const { minPixels, maxPixels } = tools.limits;
   const image = imageSize === undefined ? undefined : { ...imageSize, ...(minPixels === undefined ? {} : { minPixels }), ...(maxPixels === undefined ? {} : { maxPixels }) };
   const found =
     options.content === undefined
@@ -46,9 +50,8 @@ export async function explain(id: string, query: string, options: ExplainOptions
 
   const { rows, values, grid } = found;
   const lengths = embeddings.map((tokens) => tokens.rows);
-  // Before the first word stand the tokens of the task's prefix, which belong to none.
-  const prefix = (lengths[words.length] ?? 1) - 1;
-  let from = prefix;
+  const prefix = (lengths[words.length] ?? 2) - 1;
+  let from = prefix - 1;
   const scored = words.map(({ start, end }, i) => {
     const to = Math.max(lengths[i] ?? from, from);
     const scores = new Float32Array(rows);

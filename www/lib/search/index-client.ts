@@ -6,6 +6,7 @@ import { embed } from './embed.js';
 import { explain } from './explain.js';
 import { exportNpy, exportQdrant } from './export.js';
 import { DEFAULT_BATCH_SIZE, IngestRun, sortByChange, withoutVectors } from './ingest.js';
+import { modelLimits } from './model-limits.js';
 import { prepare, type Prepared, type Recipe } from './prepare.js';
 import type { Caller } from './rpc.js';
 import type {
@@ -188,12 +189,11 @@ export class IndexClient implements SearchIndex {
   }
 
   explain(id: string, query: string, options: ExplainOptions = {}): Promise<Explanation> {
-    const { embedder } = this.#settings;
     return explain(id, query, options, {
       encodeTokens: (side, inputs, signal) => this.#encodeTokens(side, inputs, signal),
       grid: (image) => this.#engine.call('grid', [image], options.signal),
       explain: (request) => this.#engine.call('explain', [request], options.signal),
-      model: embedder?.info?.model,
+      limits: modelLimits(this.#settings.embedder),
     });
   }
 

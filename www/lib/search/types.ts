@@ -71,8 +71,11 @@ export type EmbeddedDocument = DocumentBase & {
 
 export type SearchDocument = TextDocument | ImageDocument | EmbeddedDocument;
 
-/** What the index asks of an embedder: {@link Embedder} has it. */
-export type SearchEmbedder = Pick<Embedder, 'encode'> & Partial<Pick<Embedder, 'info'>>;
+/** What the index asks of an embedder: every one of this package has it. */
+export interface SearchEmbedder extends Pick<Embedder, 'encode'> {
+  /** Of its `model` the limits are read, where it has any: `maxTokens`, `minPixels` and `maxPixels`. */
+  readonly info?: unknown;
+}
 
 export type StorageKind = 'opfs' | 'indexeddb' | 'memory';
 
@@ -110,6 +113,11 @@ export interface CreateIndexOptions {
   readonly lateChunking?: boolean | undefined;
   /** Fields that keyword search reads besides titles and texts. */
   readonly keywordFields?: readonly string[] | undefined;
+  /**
+   * Take vectors of a `close` space (`compareSpaces`) as if they were of the index's own: those of the same
+   * model in another precision, such as the hosted one's beside the local one's. Default: `false`.
+   */
+  readonly acceptClose?: boolean | undefined;
   /** Open a file that is damaged in its middle, up to the damage, instead of failing with `INDEX_INVALID`. */
   readonly recover?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;

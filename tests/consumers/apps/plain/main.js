@@ -1,6 +1,7 @@
 // A page without a bundler, under a strict content security policy: files of the package by their addresses.
 import { createEmbedder } from './node_modules/jina-embeddings-web/dist/index.js';
 import { createHostedEmbedder } from './node_modules/jina-embeddings-web/dist/hosted.js';
+import { createIndex } from './node_modules/jina-embeddings-web/dist/search.js';
 
 const task = 'retrieval.query';
 
@@ -9,6 +10,19 @@ async function computeHere() {
   const { embedding, source, device } = await embedder.encode('a sleeping cat', { task });
   await embedder.dispose();
   return [source, device, embedding.length];
+}
+
+/** In a worker and in this thread, where there are no sync access handles. */
+async function search() {
+  const found = [];
+  for (const worker of [undefined, false]) {
+    const index = await createIndex({ worker });
+    await index.update([{ id: 'a', space: 's', passages: [{ text: 'alpha', vector: Float32Array.of(1, 0) }] }, { id: 'b', space: 's', passages: [{ text: 'beta', vector: Float32Array.of(0, 1) }] }]);
+    const { hits } = await index.search({ vector: Float32Array.of(0, 1), space: 's', text: 'beta' });
+    found.push([(await index.info()).storage, hits.map(({ id }) => id).join()]);
+    await index.close();
+  }
+  return found;
 }
 
 /** Pictures in every form that only a page has. */
@@ -50,7 +64,7 @@ async function fallBack() {
 
 async function run() {
   const hosted = await askTheApi();
-  return { local: await computeHere(), hosted, refused: giveAKey(), fallback: await fallBack() };
+  return { local: await computeHere(), found: await search(), hosted, refused: giveAKey(), fallback: await fallBack() };
 }
 
 globalThis.outcome = run();

@@ -8,7 +8,7 @@ import { reciprocalRankFusion, type Ranking } from '../fusion.js';
 import { itemFields, itemId, readItem, TEXT, TITLE, type DocumentRecord } from '../records.js';
 import type { Hit, TextSpan } from '../types.js';
 import type { Guard } from './guard.js';
-import { highlights, KeywordIndex, terms, type KeywordHit } from './keyword.js';
+import { askedTerms, highlights, KeywordIndex, type KeywordHit } from './keyword.js';
 import type { FindRequest } from './requests.js';
 
 /** Passages that are ranked for each document wanted, at first; more where many are of the same document. */
@@ -76,7 +76,7 @@ export class Finder {
       const hits = best.slice(0, k);
       if (mode === 'hybrid' && byVector) this.#addScores(index, request, hits, scores.vector);
       const matched = new Map(words.map((hit) => [hit.id, hit.terms]));
-      const asked = byWord ? terms(text).map(({ term }) => term) : [];
+      const asked = byWord ? askedTerms(text).map(({ term }) => term) : [];
       return hits.map((hit) => this.#hit(index, hit, scores, (shown) => highlights(shown, new Set(matched.get(hit.id)), asked)));
     }
   }

@@ -33,11 +33,18 @@ export function normalised(word: string): string {
   return /[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}]/u.test(folded) ? folded.normalize('NFD').replace(/\p{Mn}+/gu, '').normalize('NFC') : folded;
 }
 
+/** Words of spaced scripts: `Intl.Segmenter` finds the same ones, and takes several times as long. */
+const SPACED_WORD = /[\p{L}\p{N}\p{M}]+(?:['’._][\p{L}\p{N}\p{M}]+)*/gu;
+
+function words(text: string): TextSpan[] {
+  if (isUnspaced(text)) return wordsAndGaps(text).filter(({ isWord }) => isWord);
+  return Array.from(text.matchAll(SPACED_WORD), ({ 0: word, index }) => ({ start: index, end: index + word.length }));
+}
+
 /** The terms of a text, and where each stands in it. */
 export function terms(text: string): { readonly term: string; readonly start: number; readonly end: number }[] {
   const found: { term: string; start: number; end: number }[] = [];
-  for (const { start, end, isWord } of wordsAndGaps(text)) {
-    if (!isWord) continue;
+  for (const { start, end } of words(text)) {
     const word = text.slice(start, end);
     found.push({ term: normalised(word), start, end });
     // "sleeping_cat.jpg" is one word to Unicode, and three to a reader.
@@ -56,6 +63,13 @@ export function terms(text: string): { readonly term: string; readonly start: nu
     }
   }
   return found;
+}
+
+/** The terms of a query: of spaced scripts those of one letter, such as "a", say nothing beside others. */
+export function askedTerms(query: string): ReturnType<typeof terms> {
+  const all = terms(query);
+  const telling = all.filter(({ term }) => term.length > 1 || isUnspaced(term) || /\p{N}/u.test(term));
+  return telling.length === 0 ? all : telling;
 }
 
 export class KeywordIndex {
@@ -83,11 +97,12 @@ export class KeywordIndex {
 
   /** Best first. - `prefix`: the last word may be the beginning of one */
   search(query: string, { prefix }: { prefix: boolean }): KeywordHit[] {
-    const asked = terms(query);
+    const asked = askedTerms(query);
     const last = asked.reduce((latest, { end }) => Math.max(latest, end), 0);
     const open = prefix && last === query.trimEnd().length ? new Set(asked.filter(({ end }) => end === last).map(({ term }) => term)) : new Set<string>();
     return this.#index
       .search(query, {
+        tokenize: () => asked.map(({ term }) => term),
         prefix: (term) => open.has(term) && term.length >= (isUnspaced(term) ? 1 : PREFIX_FROM_LETTERS),
         fuzzy: (term) => (term.length >= FUZZY_FROM_LETTERS && !isUnspaced(term) && !/\d/.test(term) ? FUZZY_SHARE : false),
         maxFuzzy: 2,

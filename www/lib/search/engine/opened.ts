@@ -9,6 +9,7 @@
 import { EmbedderError, reasonOf } from '../../errors.js';
 import { compileFilter } from '../filter.js';
 import type { FaceBatch, FaceIndex, Filter as FaceFilter, SearchFace } from '../face.js';
+import { compareSpaces } from '../../spaces.js';
 import { CONTENT_HASH, DETAILS_HASH, itemFields, itemId, PASSAGES, readItem, storedDocument, type DocumentRecord } from '../records.js';
 import { READ_BYTES, type FileState, type IndexStore } from '../store/store.js';
 import type { Filter, Hit, IndexInfo, StorageKind, StoredDocument } from '../types.js';
@@ -72,8 +73,9 @@ export class Opened {
     });
   }
 
-  put(request: PutRequest): Promise<void> {
+  put(given: PutRequest): Promise<void> {
     return this.#change(() => {
+      const request = this.#withOwnSpaces(given);
       const { records, mode } = request;
       if (records.length === 0) return;
       if (mode === 'add') {
@@ -105,14 +107,15 @@ export class Opened {
   async find(request: FindRequest): Promise<Hit[]> {
     for (;;) {
       await this.#fresh();
-      const hits = this.#index === undefined ? [] : await this.#finder.find(this.#index, request);
+      const hits = this.#index === undefined ? [] : await this.#finder.find(this.#index, this.#withOwnSpaces(request));
       if (hits !== undefined) return hits;
     }
   }
 
   async explain({ document, passage, multivector, multivectorSpace, image }: ExplainRequest): ReturnType<EngineCalls['explain']> {
     await this.#fresh();
-    const scores = this.#guard.call(() => this.#index?.token_scores(itemId(document, passage), multivector, multivectorSpace));
+    const { multivectorSpace: space } = this.#withOwnSpaces({ space: undefined, multivectorSpace });
+    const scores = this.#guard.call(() => this.#index?.token_scores(itemId(document, passage), multivector, space));
     if (scores === undefined) return undefined;
     return { rows: scores.rows, values: scores.values, grid: image === undefined ? undefined : this.grid(image) };
   }
@@ -247,6 +250,15 @@ export class Opened {
       this.#channel?.postMessage('commit');
       return value;
     });
+  }
+
+  /** Close spaces by the index's own names, where the caller said that they may be taken for each other. */
+  #withOwnSpaces<S extends string | undefined, R extends { readonly space: string | undefined; readonly multivectorSpace: S }>(request: R): R {
+    if (!this.#request.acceptClose || this.#index === undefined) return request;
+    const { space, multivectorSpace } = this.#index.schema();
+    const own = (mine: string | undefined, given: string | undefined): string | undefined =>
+      mine !== undefined && given !== undefined && compareSpaces(mine, given) === 'close' ? mine : given;
+    return { ...request, space: own(space, request.space), multivectorSpace: own(multivectorSpace, request.multivectorSpace) };
   }
 
   /** Most changes are whole or not made at all; of those made in steps the first steps are undone. */

@@ -8,6 +8,7 @@ export interface OpenRequest {
   readonly name: string;
   readonly storage: 'auto' | StorageKind;
   readonly recover: boolean;
+  readonly acceptClose: boolean;
   /** The rest of the schema is known with the first vectors. */
   readonly schema: Pick<FaceSchema, 'metric' | 'firstStage' | 'multivectorStorage'>;
   readonly keywordFields: readonly string[];

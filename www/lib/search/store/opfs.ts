@@ -195,12 +195,14 @@ function fileName(generation: number, suffix: string): string {
   return `${String(generation).padStart(8, '0')}${suffix}`;
 }
 
-/** A full disk may also show as a write that takes less than it was given. */
+/**
+ * A full disk shows as an error, as a write that takes less than it was given, or, in Chromium's private
+ * windows, as one that says it took everything and did not: so the file's size is asked as well.
+ */
 function writeAll(handle: SyncHandle, bytes: Uint8Array, at: number): void {
-  let done = 0;
-  while (done < bytes.length) {
+  for (let done = 0; done < bytes.length; ) {
     const n = handle.write(bytes.subarray(done), { at: at + done });
-    if (n <= 0) throw new DOMException(`${bytes.length - done} bytes found no room`, 'QuotaExceededError');
     done += n;
+    if (n <= 0 || handle.getSize() < at + done) throw new DOMException(`the ${bytes.length} bytes found no room`, 'QuotaExceededError');
   }
 }
