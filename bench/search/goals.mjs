@@ -14,7 +14,7 @@ const each = Array.from({ length: nQueries }, (_, i) => i);
 const truth = each.map((i) => plainTopK(rows, dimensions, query(i), k));
 const goals = [];
 
-/** Milliseconds of the middle one of many calls, and what they returned. */
+/** Milliseconds of the middle one and of the shortest of many calls, and what they returned. */
 function median(calls, run) {
   for (const i of calls.slice(0, 5)) run(i);
   const times = [];
@@ -25,7 +25,7 @@ function median(calls, run) {
     return answer;
   });
   times.sort((a, b) => a - b);
-  return { ms: times[times.length >> 1], answers };
+  return { ms: times[times.length >> 1], leastMs: times[0], answers };
 }
 
 const once = (run) => {
@@ -43,8 +43,8 @@ for (const [what, limitMs, engine, setting] of [
 ]) {
   await engine.start();
   const index = engine.build(rows, nRows, dimensions);
-  const { ms, answers } = median(each, (i) => engine.search(index, query(i), k, setting));
-  goals.push({ what: `top-10 of ${nRows} x ${dimensions}, ${what}`, ms, limitMs, recall: recall(answers, truth), leastRecall: limitMs === 5 ? 0.99 : undefined });
+  const { ms, leastMs, answers } = median(each, (i) => engine.search(index, query(i), k, setting));
+  goals.push({ what: `top-10 of ${nRows} x ${dimensions}, ${what}`, ms, leastMs, limitMs, recall: recall(answers, truth), leastRecall: limitMs === 5 ? 0.99 : undefined });
   if (engine === exactEngine) {
     const batch = once(() => engine.build(rows.subarray(0, 10_000 * dimensions), Math.min(10_000, nRows), dimensions));
     goals.push({ what: `adding 10000 x ${dimensions}`, ms: batch.ms, limitMs: 1000 });
@@ -69,9 +69,9 @@ for (const [what, limitMs, engine, setting] of [
     for (let page = 0; page < nPages; page++) {
       index.add({ ids: [String(page)], multivectors: [numbers.subarray(page * width, (page + nTokens) * width)], multivectorSpace: 'm' });
     }
-    const { ms } = median(asked.map((_, i) => i), (i) => index.search({ multivector: asked[i], multivectorSpace: 'm', k, exact, fields: false }));
+    const { ms, leastMs } = median(asked.map((_, i) => i), (i) => index.search({ multivector: asked[i], multivectorSpace: 'm', k, exact, fields: false }));
     const stage = exact ? `all ${nPages} pages` : `100 of ${nPages} pages by their mean`;
-    goals.push({ what: `MaxSim of 16 tokens, ${stage}, ${nTokens} x ${width} ${multivectorStorage}`, ms, limitMs });
+    goals.push({ what: `MaxSim of 16 tokens, ${stage}, ${nTokens} x ${width} ${multivectorStorage}`, ms, leastMs, limitMs });
     index.free();
   }
 }
