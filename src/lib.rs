@@ -67,9 +67,9 @@ pub mod model;
 pub mod model_files;
 #[cfg(any(feature = "gpu", feature = "cli"))]
 mod pooling;
+pub mod search;
 #[cfg(feature = "cli")]
 pub mod server;
-pub mod search;
 pub mod text;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 mod web;

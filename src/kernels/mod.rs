@@ -14,6 +14,7 @@
 mod add_norm;
 mod attention;
 mod buffers;
+mod host;
 mod launch;
 mod linear;
 mod packed;
@@ -34,8 +35,10 @@ pub use weight::Weight;
 /// Which form of the operations a device runs best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
-    /// Burn's own operations. The only form on the CPU device.
+    /// Burn's own operations: what the others are compared with, and fall back to.
     Portable,
+    /// The products and loops of [`crate::cpu`], for the processor.
+    Host,
     /// Products in tiles of workgroup memory, for graphics cards.
     Tiled,
     /// Products in registers alone, for processors that play a graphics card: there a barrier
