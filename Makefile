@@ -11,7 +11,7 @@ wasm_sources := $(shell find src -path src/bin -prune -o '(' -name '*.rs' -o -na
                 scripts/wasm-build.sh scripts/env.sh
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the others need: Rust for wasm32, wasm-bindgen, Node packages, Chromium, software Vulkan
 	@scripts/setup.sh
@@ -22,7 +22,7 @@ demo: ## build everything, serve the search page and print its address
 test: ## format, lints, Rust tests on CPU and Vulkan, TypeScript, wasm, browser tests in Chromium
 	@scripts/test.sh
 
-bench: ## load time, time per text and picture on each device, wasm size (BENCH=--save keeps them)
+bench: ## time on each device, beside other engines, and with long texts (BENCH=--save keeps the tables)
 	@scripts/setup.sh
 	@$(MAKE) --no-print-directory package
 	@bash -c '. scripts/env.sh && cargo build --release --locked --bin jina-embed && exec node scripts/bench.mjs $(BENCH)'

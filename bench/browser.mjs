@@ -13,22 +13,27 @@ const { transformSync } = require('esbuild');
 /** A case that takes longer has gone wrong. */
 const MAX_CASE_MS = 30 * 60_000;
 
-/** The tests' own module, which is TypeScript: the flags are stated once. */
-async function testFlags() {
+/**
+ * How Chromium is launched, by the tests' own module, which is TypeScript: the flags are stated once.
+ *
+ * - `hardware`: let the browser choose its adapter, instead of SwiftShader as in the tests
+ */
+export async function launcher(hardware) {
   const source = readFileSync(join(root, 'tests/browser/support/chromium.ts'), 'utf8');
   const { code } = transformSync(source, { loader: 'ts', format: 'esm' });
-  return import(`data:text/javascript,${encodeURIComponent(code)}`);
+  const { chromiumPath, QUIET_FLAGS, WEBGPU_FLAGS } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+  const args = hardware ? [...QUIET_FLAGS, '--enable-unsafe-webgpu', '--enable-features=Vulkan', '--ignore-gpu-blocklist'] : [...QUIET_FLAGS, ...WEBGPU_FLAGS];
+  return () => chromium.launch({ executablePath: chromiumPath(), headless: true, args });
 }
 
 /**
  * A site with the built package and the models, and a way to time them.
  *
- * - `hardware`: let the browser choose its adapter, instead of SwiftShader as in the tests
+ * - `hardware`: as in `launcher`
  * - returns: `version` of the browser; `measure(plan)`, which resolves to what bench/page/bench.js returns; `close()`
  */
 export async function openBrowser({ models, hardware }) {
-  const { chromiumPath, QUIET_FLAGS, WEBGPU_FLAGS } = await testFlags();
-  const args = hardware ? [...QUIET_FLAGS, '--enable-unsafe-webgpu', '--enable-features=Vulkan', '--ignore-gpu-blocklist'] : [...QUIET_FLAGS, ...WEBGPU_FLAGS];
+  const launch = await launcher(hardware);
   const site = await serve({
     mounts: [
       { path: '/', dir: join(root, 'bench/page') },
@@ -37,8 +42,6 @@ export async function openBrowser({ models, hardware }) {
     ],
     port: 0,
   });
-  const launch = () => chromium.launch({ executablePath: chromiumPath(), headless: true, args });
-
   /** A browser of its own for each case: no shader and no file is left over from the one before. */
   async function measure(plan) {
     const browser = await launch();

@@ -82,7 +82,7 @@ def main():
 
 def write_configs(args):
     config = json.loads((TEMPLATE / 'config.json').read_text())
-    name = f'wide-random-{args.layers}+{args.vision_layers}'
+    name = f'wide-random-retrieval-{args.layers}+{args.vision_layers}'
     text = dict(TEXT_CONFIG, num_hidden_layers=args.layers)
     config.update(text, _name_or_path=name, task_names=[TASK], multi_vector_projector_dim=128, matryoshka_dims=[128, 256, 512, 1024, 2048])
     config['text_config'].update(text)

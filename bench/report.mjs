@@ -1,22 +1,15 @@
-// A record of one run, as a table in Markdown; and where records and tables are kept.
+// A record of one suite, as tables in Markdown; and where records and tables are kept.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { MAX_RATIO } from './growth.mjs';
+import { groupTables, merge } from './peers/report.mjs';
+import { megabytes, milliseconds, table } from './units.mjs';
 
 const root = join(import.meta.dirname, '..');
 const README = join(root, 'bench/README.md');
-const BEGIN = '<!-- results: written by `make bench BENCH=--save` -->';
-const END = '<!-- end of results -->';
-
-/** 0.51, 5.1, 51, 5100: three digits at most say something. */
-function milliseconds(ms) {
-  return ms.toFixed(ms < 1 ? 2 : ms < 10 ? 1 : 0);
-}
-
-function megabytes(nBytes) {
-  if (nBytes >= 1e9) return `${(nBytes / 1e9).toFixed(1)} GB`;
-  return `${(nBytes / 1e6).toFixed(nBytes < 10e6 ? 1 : 0)} MB`;
-}
+/** The lines of the README between which the tables of a suite stand. */
+const marks = (suite) => [`<!-- ${suite}: written by \`make bench BENCH=--save\` -->`, `<!-- end of ${suite} -->`];
 
 /** Columns: every input that some case measured, in the order in which they come up. */
 function inputsOf(cases) {
@@ -44,46 +37,84 @@ function tableOf(cases) {
     });
     return [each.device, milliseconds(each.load_ms), ...cells, String(each.measurements[0]?.n ?? ''), memoryOf(each)];
   });
-  const header = ['device', 'load', ...inputs, 'n', 'memory'];
-  const widths = header.map((name, column) => Math.max(3, name.length, ...rows.map((row) => row[column].length)));
-  const line = (cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
-  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+  return table(['device', 'load', ...inputs, 'n', 'memory'], rows);
 }
 
 /** The whole record as Markdown. */
 export function markdown(record) {
-  const { machine, versions, wasm } = record;
-  const devices = new Map();
-  for (const { device, device_name } of record.cases) if (device_name) devices.set(device, device_name);
-  const lines = [
-    `${record.date}, commit ${record.commit}, \`${record.command}\``,
+  const body = { devices: deviceLines, peers: peerLines, growth: growthLines }[record.suite];
+  return [...headLines(record), ...body(record)].join('\n');
+}
+
+function headLines({ date, commit, command, machine, load_average_before: before, load_average_after: after, versions }) {
+  return [
+    `${date}, commit ${commit}, \`${command}\``,
     '',
-    `- machine: ${machine.cpu}, ${machine.cores} cores, ${megabytes(machine.memory_bytes)}; load average ${record.load_average_before.toFixed(2)} before, ${record.load_average_after.toFixed(2)} after`,
-    ...[...devices].map(([device, name]) => `- ${device}: ${name}`),
+    `- machine: ${machine.cpu}, ${machine.cores} cores, ${megabytes(machine.memory_bytes)}; load average ${before.toFixed(2)} before, ${after.toFixed(2)} after`,
     `- versions: ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}`,
+  ];
+}
+
+function deviceLines({ cases, wasm }) {
+  const devices = new Map();
+  for (const { device, device_name } of cases) if (device_name) devices.set(device, device_name);
+  const lines = [
+    ...[...devices].map(([device, name]) => `- ${device}: ${name}`),
     `- wasm: ${wasm.raw_mb} MB, ${wasm.gzip_mb} MB gzip, ${wasm.brotli_mb} MB brotli (goal: at most 5 MB gzip)`,
     '',
     'Milliseconds: shortest / median of n calls (the first call, which compiles shaders).',
   ];
-  for (const model of new Set(record.cases.map((each) => each.model))) {
-    lines.push('', `**${model}**`, '', tableOf(record.cases.filter((each) => each.model === model)));
+  for (const model of new Set(cases.map((each) => each.model))) {
+    lines.push('', `**${model}**`, '', tableOf(cases.filter((each) => each.model === model)));
   }
-  return lines.join('\n');
+  return lines;
+}
+
+function peerLines({ commit, adapter, groups, skipped }) {
+  const others = groups.flatMap(({ title, cases }) => cases.filter((each) => each.commit !== commit).map((each) => `${title}, ${each.input} (${each.commit})`));
+  return [
+    ...(others.length > 0 ? [`- measured earlier that day, at another commit: ${others.join('; ')}`] : []),
+    ...(adapter ? [`- WebGPU adapter: ${[adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(' ')}, ${adapter.features.includes('shader-f16') ? 'with' : 'without'} \`shader-f16\``] : []),
+    ...(skipped.length > 0 ? [`- not measured, for want of time: ${skipped.join('; ')}`] : []),
+    '',
+    'Milliseconds: shortest / median of n calls, the engines in turns. In brackets: the cosine of the vector to the reference.',
+    ...groups.flatMap(groupTables),
+  ];
+}
+
+function growthLines({ devices }) {
+  const lines = ['', `One layer of v4's widths. Milliseconds: shortest of n calls; × half: to the time of half as many tokens, at most ${MAX_RATIO} is wanted.`];
+  for (const { device, device_name, device_bytes, measurements = [], error } of devices) {
+    lines.push('', `**${device}**: ${error ? `failed: ${error}` : device_name}`);
+    if (error) continue;
+    const rows = measurements.map(({ tokens, min_ms, median_ms, n, ratio, peak_device_bytes: bytes }) => [
+      String(tokens), milliseconds(min_ms), milliseconds(median_ms), String(n), ratio ? ratio.toFixed(2) : '', bytes ? megabytes(bytes) : '',
+      bytes ? `${((bytes - device_bytes) / tokens / 1e3).toFixed(0)} kB` : '',
+    ]);
+    lines.push('', table(['tokens', 'shortest', 'median', 'n', '× half', 'device memory', 'above the weights, per token'], rows));
+  }
+  return lines;
 }
 
 /** The document `readme` with `results` in place of those before. */
-export function withResults(readme, results) {
-  const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error(`${relative(root, README)} lacks the lines \`${BEGIN}\` and \`${END}\``);
-  return `${readme.slice(0, begin + BEGIN.length)}\n${results}\n${readme.slice(end)}`;
+export function withResults(readme, suite, results) {
+  const [beginMark, endMark] = marks(suite);
+  const [begin, end] = [readme.indexOf(beginMark), readme.indexOf(endMark)];
+  if (begin < 0 || end < begin) throw new Error(`${relative(root, README)} lacks the lines \`${beginMark}\` and \`${endMark}\``);
+  return `${readme.slice(0, begin + beginMark.length)}\n${results}\n${readme.slice(end)}`;
 }
 
-/** Keeps the record in bench/results and its tables in bench/README.md; returns the record's path. */
+/**
+ * Keeps the record in bench/results and its tables in bench/README.md; returns the record's path. Peers that were
+ * measured one by one on a day are put together.
+ */
 export function save(record, deviceSlug) {
-  const name = `results/${record.date}-${deviceSlug}.json`;
-  const readme = withResults(readFileSync(README, 'utf8'), `${markdown(record)}\n\nAll numbers: [${name}](${name}).`);
+  const name = `results/${record.date}-${deviceSlug}-${record.suite}.json`;
+  const path = join(root, 'bench', name);
+  const whole = record.suite === 'peers' && existsSync(path) ? merge(JSON.parse(readFileSync(path, 'utf8')), record) : record;
+  const readme = withResults(readFileSync(README, 'utf8'), record.suite, `${markdown(whole)}\n\nAll numbers: [${name}](${name}).`);
   mkdirSync(join(root, 'bench/results'), { recursive: true });
-  writeFileSync(join(root, 'bench', name), `${JSON.stringify(record, null, 2)}\n`);
+  writeFileSync(path, `${JSON.stringify(whole, null, 2)}\n`);
   writeFileSync(README, readme);
   return `bench/${name}`;
 }

@@ -1,40 +1,47 @@
 #!/usr/bin/env node
-// Measures loading and embedding on every device of this machine: natively on the processor and on Vulkan, and in
-// Chromium in WebAssembly and on WebGPU. Prints one table per model.
+// Measures this package, alone and beside other engines, and prints tables.
 //
-//   node scripts/bench.mjs [--save] [--hardware] [--no-wide] [--repeats N] [--only DEVICE]...
+//   node scripts/bench.mjs [--save] [options]
 //
-//   --save      keep the record in bench/results, and its tables in bench/README.md
+//   --suite     what is measured; may be repeated, default: all
+//                 devices   loading, and one call, on every device of this machine
+//                 peers     the same weights in onnxruntime-web, wllama, llama.cpp and stock Burn, in turns with ours
+//                 growth    one layer with texts of 512 to 8,192 tokens
+//   --only      devices or groups whose names begin so: native, native-cpu, chromium-webgpu, chromium-wasm-1 …; may be repeated
 //   --hardware  let Chromium choose its WebGPU adapter (default: SwiftShader, as in the tests)
-//   --no-wide   leave out the model of v4's layer sizes, which needs python3 and about 2 GB of memory
-//   --repeats   timed calls per input after the first (default 5; 3 where a software adapter meets the wide model)
-//   --only      native-cpu, native-gpu, chromium-wasm or chromium-webgpu
+//   --no-wide   devices: leave out the model of v4's layer sizes, which needs python3 and about 2 GB of memory
+//   --repeats   timed calls per input after the first (default 5; fewer where a software adapter is too slow for them)
+//   --tokens    peers: lengths of the texts (default 16,128,512); growth: the same (default 512,1024,2048,4096,8192)
+//   --pictures  peers: tokens of the pictures (default 256,768; none: 0)
+//   --engines   peers: which ones, by name: ours, onnxruntime-web, wllama, llama.cpp, "stock Burn" (default: all)
+//   --case-seconds  peers: no more rounds of one input than fit into this (default 60), but one at least
+//   --minutes   peers: begin no case after this time (default: none)
+//   --resume    peers: keep what an earlier run with the same engines and options has finished
+//   --save      keep the records in bench/results, and their tables in bench/README.md
 //
-// Needs what `make bench` builds before: jina-embed (release) and pkg-config/dist.
+// Needs what `make bench` builds before: jina-embed (release) and pkg-config/dist. The peers are installed when they
+// are first measured: npm packages into bench/node_modules, Python packages into the cache.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, homedir, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openBrowser } from '../bench/browser.mjs';
-import { makeModels } from '../bench/models.mjs';
+import { DEVICES, measureDevices } from '../bench/devices.mjs';
+import { LENGTHS, measureGrowth } from '../bench/growth.mjs';
+import { makeModels, makeOneLayer, makePeerFiles } from '../bench/models.mjs';
+import { openChromium } from '../bench/peers/engines.mjs';
+import { GROUPS, groupsOf } from '../bench/peers/groups.mjs';
+import { installPeers } from '../bench/peers/install.mjs';
+import { PICTURE_TOKENS, runSuite, stampOf } from '../bench/peers/suite.mjs';
 import { markdown, save } from '../bench/report.mjs';
 
 const root = join(import.meta.dirname, '..');
-const DEVICES = ['native-cpu', 'native-gpu', 'chromium-wasm', 'chromium-webgpu'];
-const TOKENS = [16, 128, 512];
-/** A software adapter needs seconds per call of the wide model: what it is asked for, by device. */
-const SOFTWARE_TOKENS = { 'native-gpu': [16, 128], 'chromium-webgpu': [16] };
-const SOFTWARE_REPEATS = 3;
-const MAX_NATIVE_MS = 30 * 60_000;
+const SUITES = ['devices', 'peers', 'growth'];
+const PEER_TOKENS = [16, 128, 512];
+const ENGINES = ['ours', 'onnxruntime-web', 'wllama', 'llama.cpp', 'stock Burn'];
 
 const options = readOptions();
-const repeats = Number(options.repeats);
-if (!Number.isInteger(repeats) || repeats < 1) fail(`--repeats needs a number above 0, found '${options.repeats}'`);
-const unknown = options.only.find((device) => !DEVICES.includes(device));
-if (unknown) fail(`--only needs one of ${DEVICES.join(', ')}, found '${unknown}'`);
-
 const cache = process.env.JINA_CACHE || join(homedir(), '.cache/jina-embeddings-web');
 const command = join(process.env.CARGO_TARGET_DIR || join(cache, 'target'), 'release/jina-embed');
 const wasmFile = join(root, 'pkg-config/dist/wasm/jina_embeddings_web_bg.wasm');
@@ -44,110 +51,126 @@ for (const [path, how] of [
 ]) {
   if (!existsSync(path)) fail(`${path} is missing; build it with: ${how}`);
 }
+const log = (line) => console.error(line);
+const folder = join(cache, 'bench-models');
 
 const loadBefore = loadavg()[0];
 if (loadBefore > cpus().length / 2) {
-  console.error(`warning: the load average is ${loadBefore.toFixed(2)}: something else is running, and the times are not to be kept`);
+  log(`warning: the load average is ${loadBefore.toFixed(2)}: something else is running, and the times are not to be kept`);
 }
-const modelFolder = join(cache, 'bench-models');
-const models = makeModels({ command, folder: modelFolder, wide: !options['no-wide'] });
-const browser = await openBrowser({ models: modelFolder, hardware: options.hardware });
-
-const cases = [];
-try {
-  for (const device of DEVICES.filter((each) => options.only.includes(each))) {
-    let isSoftware = false;
-    for (const model of models) {
-      const load_average = loadavg()[0];
-      const hard = model.wide && isSoftware;
-      const plan = { tokens: hard ? SOFTWARE_TOKENS[device] : TOKENS, picture: !hard, repeats: hard ? Math.min(repeats, SOFTWARE_REPEATS) : repeats };
-      process.stderr.write(`${device}, ${model.name} … `);
-      const began = Date.now();
-      let measured;
-      try {
-        measured = device.startsWith('native') ? native(device, model, plan) : await inBrowser(device, model, plan);
-        isSoftware = measured.is_software;
-      } catch (error) {
-        measured = { error: String(error.stderr || error.message).trim().split('\n').at(-1) };
-        process.exitCode = 1;
-      }
-      process.stderr.write(`${measured.error ?? 'done'} (${((Date.now() - began) / 1000).toFixed(0)} s)\n`);
-      cases.push({ device, model: model.name, load_average, ...measured });
-    }
-  }
-} finally {
-  await browser.close();
-}
-
-const record = {
+const common = {
   date: new Date().toISOString().slice(0, 10),
   command: ['make bench', process.argv.slice(2).join(' ')].filter(Boolean).join(' BENCH=').replace(/BENCH=(.* .*)$/, "BENCH='$1'"),
   commit: commit(),
   machine: { cpu: cpus()[0].model, cores: cpus().length, memory_bytes: totalmem() },
   load_average_before: loadBefore,
-  load_average_after: loadavg()[0],
-  versions: {
-    'jina-embeddings-web': JSON.parse(readFileSync(join(root, 'pkg-config/package.json'), 'utf8')).version,
-    rustc: output('rustc', ['--version']).split(' ')[1],
-    burn: locked('burn'),
-    wgpu: locked('wgpu'),
-    chromium: browser.version,
-    node: process.version.slice(1),
-  },
-  wasm: wasmSize(),
-  cases,
 };
-console.log(markdown(record));
-if (options.save) console.log(`\nkept in ${save(record, slugOf(record))}`);
+const versions = {
+  'jina-embeddings-web': JSON.parse(readFileSync(join(root, 'pkg-config/package.json'), 'utf8')).version,
+  rustc: output('rustc', ['--version']).split(' ')[1],
+  burn: locked('burn'),
+  wgpu: locked('wgpu'),
+  node: process.version.slice(1),
+};
+
+const suites = { devices: runDevices, peers: runPeers, growth: runGrowth };
+for (const suite of SUITES.filter((each) => options.suite.includes(each))) {
+  const record = { suite, ...common, ...await suites[suite](), load_average_after: loadavg()[0] };
+  console.log(`${markdown(record)}\n`);
+  if (options.save) console.log(`kept in ${save(record, slugOf(record))}\n`);
+  if (hasFailed(record)) process.exitCode = 1;
+}
+
+async function runDevices() {
+  const devices = DEVICES.filter(isWanted);
+  if (devices.length === 0) return { versions, wasm: wasmSize(), cases: [] };
+  const models = makeModels({ command, folder, wide: !options['no-wide'] });
+  const { version, cases } = await measureDevices({ command, models, folder, devices, repeats: options.repeats, hardware: options.hardware });
+  return { versions: { ...versions, chromium: version }, wasm: wasmSize(), cases };
+}
+
+async function runPeers() {
+  const { modules, python, versions: peers } = installPeers(cache);
+  const wide = makeModels({ command, folder, wide: true }).find((model) => model.wide).dir;
+  const tokens = options.tokens ?? PEER_TOKENS;
+  const files = makePeerFiles({ folder, wide, python, lengths: tokens });
+  const isInBrowser = GROUPS.some((name) => name.startsWith('chromium') && isWanted(name));
+  const chromium = isInBrowser ? await openChromium({ folders: { modules, models: folder }, hardware: options.hardware }) : null;
+  try {
+    const groups = groupsOf({ chromium, files, modelFolder: folder, command, python, versions: peers, cores: cpus().length });
+    const stamp = [stampOf(command), stampOf(wasmFile), stampOf(files.paths.text), peers, chromium?.version];
+    const found = await runSuite({
+      groups: groups.filter(({ name }) => isWanted(name)), files, tokens, pictures: options.pictures, engines: options.engines, repeats: options.repeats,
+      caseSeconds: options['case-seconds'], deadline: Date.now() + options.minutes * 60_000, commit: common.commit, stamp, folder: join(cache, 'bench-peers'), resume: options.resume, log,
+    });
+    return { versions: { ...versions, ...(chromium && { chromium: chromium.version }), ...peers }, adapter: chromium?.adapter, ...found };
+  } finally {
+    await chromium?.close();
+  }
+}
+
+function runGrowth() {
+  const model = makeOneLayer({ command, folder });
+  const devices = DEVICES.filter((device) => device.startsWith('native') && isWanted(device));
+  return { versions, devices: measureGrowth({ command, model, devices, lengths: options.tokens ?? LENGTHS, repeats: options.repeats, log }) };
+}
+
+/** Whether something of ours failed: that a peer does is a result. */
+function hasFailed({ cases = [], devices = [], groups = [] }) {
+  const ours = groups.flatMap((group) => group.cases.flatMap(({ entries }) => entries.filter(({ engine }) => engine === 'ours')));
+  return [...cases, ...devices, ...ours].some(({ error }) => error);
+}
+
+function isWanted(name) {
+  return options.only.length === 0 || options.only.some((prefix) => name.startsWith(prefix));
+}
 
 function readOptions() {
+  let found;
   try {
-    return parseArgs({
+    found = parseArgs({
       options: {
         save: { type: 'boolean', default: false },
+        suite: { type: 'string', multiple: true, default: SUITES },
+        only: { type: 'string', multiple: true, default: [] },
         hardware: { type: 'boolean', default: false },
         'no-wide': { type: 'boolean', default: false },
         repeats: { type: 'string', default: '5' },
-        only: { type: 'string', multiple: true, default: DEVICES },
+        tokens: { type: 'string' },
+        pictures: { type: 'string', default: PICTURE_TOKENS.join() },
+        engines: { type: 'string' },
+        'case-seconds': { type: 'string', default: '60' },
+        minutes: { type: 'string', default: String(24 * 60) },
+        resume: { type: 'boolean', default: false },
       },
     }).values;
   } catch (error) {
     return fail(error.message);
   }
-}
-
-function native(device, model, { tokens, picture, repeats: n }) {
-  const args = ['bench', '--model', model.dir, '--device', device.slice('native-'.length), '--tokens', tokens.join(','), '--repeats', String(n), '--json'];
-  if (!picture) args.push('--no-picture');
-  // Shaders that a driver kept from an earlier run would make the first call look quick.
-  const env = { ...process.env, MESA_SHADER_CACHE_DISABLE: 'true', __GL_SHADER_DISK_CACHE: '0' };
-  const report = JSON.parse(execFileSync(command, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: MAX_NATIVE_MS }));
-  const { name, backend, driver, is_software, threads } = report.device;
+  const names = [...DEVICES, ...GROUPS];
+  const unknown = found.only.find((prefix) => !names.some((name) => name.startsWith(prefix)));
+  if (unknown !== undefined) fail(`--only needs the beginning of one of ${names.join(', ')}, found '${unknown}'`);
+  const engines = found.engines?.split(',');
   return {
-    device_name: driver ? `${name} (${backend}, ${driver})` : `${cpus()[0].model} (${name}), ${threads} threads`,
-    // On the processor nothing plays an adapter: the wide model runs as it is.
-    is_software: device === 'native-gpu' && is_software,
-    open_ms: report.open_ms,
-    load_ms: report.load_ms,
-    measurements: report.measurements,
-    device_bytes: report.model.device_bytes,
-    peak_rss_bytes: report.peak_rss_bytes,
+    ...found,
+    suite: oneOf('suite', found.suite, SUITES),
+    engines: engines ? oneOf('engines', engines, ENGINES) : null,
+    repeats: count('repeats', found.repeats),
+    'case-seconds': count('case-seconds', found['case-seconds']),
+    minutes: count('minutes', found.minutes),
+    tokens: found.tokens?.split(',').map((each) => count('tokens', each)),
+    pictures: found.pictures === '0' ? [] : oneOf('pictures', found.pictures.split(',').map((each) => count('pictures', each)), PICTURE_TOKENS),
   };
 }
 
-async function inBrowser(device, model, plan) {
-  const kind = device.slice('chromium-'.length);
-  const { adapter, load_ms, measurements, memory } = await browser.measure({ model: `/models/${model.name}`, device: kind, ...plan });
-  const { name, vendor, architecture, description, isFallbackAdapter } = adapter;
-  // An adapter that has no name of its own is named after its vendor and architecture.
-  const told = [name, vendor, architecture, description].filter((part, i, all) => part && !all.slice(0, i).some((before) => before.includes(part))).join(', ');
-  return {
-    device_name: kind === 'wasm' ? `${cpus()[0].model}, one thread` : told,
-    is_software: kind === 'webgpu' && (isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(told)),
-    load_ms,
-    measurements,
-    memory,
-  };
+function count(option, text) {
+  const value = Number(text);
+  return Number.isInteger(value) && value > 0 ? value : fail(`--${option} needs a whole number above 0, found '${text}'`);
+}
+
+function oneOf(option, values, allowed) {
+  const unknown = values.find((value) => !allowed.includes(value));
+  return unknown === undefined ? values : fail(`--${option} needs one of ${allowed.join(', ')}, found '${unknown}'`);
 }
 
 function wasmSize() {
@@ -171,8 +194,8 @@ function output(program, args) {
 }
 
 /** A machine is called after its graphics card, or else after its processor. */
-function slugOf({ machine, cases: measured }) {
-  const card = measured.find(({ device, device_name, is_software }) => device === 'native-gpu' && device_name && !is_software);
+function slugOf({ machine, cases = [] }) {
+  const card = cases.find(({ device, device_name, is_software }) => device === 'native-gpu' && device_name && !is_software);
   const name = card ? card.device_name.replace(/ \(.*/, '') : machine.cpu.replace(/\(R\)|\(TM\)|CPU|@.*/g, ' ');
   return name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
 }

@@ -8,6 +8,7 @@ import { markdown, withResults } from '../bench/report.mjs';
 
 const text = (tokens, [first_ms, min_ms, median_ms]) => ({ input: 'text', tokens, first_ms, min_ms, median_ms, n: 5 });
 const record = {
+  suite: 'devices',
   date: '2026-01-31',
   command: 'make bench',
   commit: 'abc1234',
@@ -40,11 +41,13 @@ test('the load average and every device are stated above the numbers', () => {
   assert.match(markdown(record), /^- chromium-wasm: A processor, one thread$/m);
 });
 
-test('bench/README.md has the place for results, and only that place changes', () => {
-  const readme = readFileSync(join(import.meta.dirname, '../bench/README.md'), 'utf8');
-  const once = withResults(readme, 'first');
-  const twice = withResults(once, 'second');
-  assert.ok(once.includes('\nfirst\n') && twice.includes('\nsecond\n') && !twice.includes('first\n'));
-  assert.equal(withResults(twice, 'first'), once);
-  assert.throws(() => withResults('# Benchmarks', 'first'), /lacks the lines/);
-});
+for (const suite of ['devices', 'peers', 'growth']) {
+  test(`bench/README.md has the place for the results of ${suite}, and only that place changes`, () => {
+    const readme = readFileSync(join(import.meta.dirname, '../bench/README.md'), 'utf8');
+    const once = withResults(readme, suite, 'first');
+    const twice = withResults(once, suite, 'second');
+    assert.ok(once.includes('\nfirst\n') && twice.includes('\nsecond\n') && !twice.includes('first\n'));
+    assert.equal(withResults(twice, suite, 'first'), once);
+    assert.throws(() => withResults('# Benchmarks', suite, 'first'), /lacks the lines/);
+  });
+}

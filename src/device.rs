@@ -302,6 +302,19 @@ impl Device {
         }
     }
 
+    /// Bytes that the pools behind the tensors hold, used or not; zero on the CPU.
+    pub fn bytes_reserved(&self) -> u64 {
+        match self.burn.as_dispatch() {
+            DispatchDevice::Cube(cube) => {
+                cube.client()
+                    .memory_report(cubecl::MemoryScope::Device)
+                    .usage()
+                    .bytes_reserved
+            }
+            _ => 0,
+        }
+    }
+
     /// Returns memory that no tensor uses to the platform.
     pub fn release_unused(&self) {
         self.burn.memory_cleanup();

@@ -169,7 +169,7 @@ fn ids_that_are_there_or_cannot_be_are_refused() {
             ..Batch::default()
         };
         let refused = index.add(&batch).expect_err("a bad id");
-        let needed = if ids[1] == "" || ids[1] == long {
+        let needed = if ids[1].is_empty() || ids[1] == long {
             Code::InputInvalid
         } else {
             Code::DuplicateId

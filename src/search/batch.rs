@@ -83,28 +83,27 @@ impl Index {
                 return Err(Error::DuplicateId { index, id, place });
             }
         }
-        let vectors = expect_vectors(
-            self.schema.single(),
-            batch.vectors,
-            "single vectors",
-            "vectors",
-        )?;
-        let multis = expect_vectors(
-            self.schema.multi(),
-            batch.multivectors,
-            "multi-vectors",
-            "multivectors",
-        )?;
-        if let Some((values, space)) = vectors
-            && values.len() != n * space.dimensions
-        {
-            let what = format!("the vectors of {n} items");
-            let (needed, found) = (n * space.dimensions, values.len());
-            return Err(Error::Dimensions {
-                what,
-                needed,
-                found,
+        let single = self.schema.single();
+        let vectors = given_vectors(single, batch.vectors, "single vectors", "vectors")?;
+        let multi = self.schema.multi();
+        let multis = given_vectors(multi, batch.multivectors, "multi-vectors", "multivectors")?;
+        if let (Some(space), None) = (single, vectors) {
+            return Err(Error::Option {
+                option: "vectors",
+                needed: format!("{} numbers for each item", space.dimensions),
+                found: "none".to_owned(),
             });
+        }
+        if let Some((values, space)) = vectors {
+            // Wider than a 32-bit `usize`, in which the product may not fit.
+            let needed = n as u64 * space.dimensions as u64;
+            if values.len() as u64 != needed {
+                return Err(Error::Dimensions {
+                    what: format!("the vectors of {n} items"),
+                    needed,
+                    found: values.len() as u64,
+                });
+            }
         }
         if let Some((tokens, _)) = multis {
             check_length("multi-vectors", n, tokens.len())?;
@@ -166,7 +165,7 @@ impl Index {
             (Vectors::Multi(space), None) => {
                 return Err(Error::Dimensions {
                     what: format!("the multi-vector of {}", of()),
-                    needed: space.dimensions,
+                    needed: space.dimensions as u64,
                     found: 0,
                 });
             }
@@ -205,25 +204,19 @@ fn check_id(index: usize, id: &str) -> Result<(), Error> {
 }
 
 /// What a batch or a query gives of one kind of vector, if it is what the schema has of it.
-pub fn expect_vectors<'a, 's, T: ?Sized>(
+pub fn given_vectors<'a, 's, T: ?Sized>(
     space: Option<&'s Space>,
     given: Option<InSpace<'a, T>>,
     what: &'static str,
     option: &'static str,
 ) -> Result<Option<(&'a T, &'s Space)>, Error> {
     match (space, given) {
-        (None, None) => Ok(None),
+        (_, None) => Ok(None),
         (Some(space), Some(given)) if space.name == given.space => Ok(Some((given.values, space))),
         (Some(space), Some(given)) => Err(Error::Space {
             what,
             needed: space.name.clone(),
             found: given.space.to_owned(),
-        }),
-        (Some(_), None) if what == "multi-vectors" => Ok(None),
-        (Some(space), None) => Err(Error::Option {
-            option,
-            needed: format!("{} numbers for each item", space.dimensions),
-            found: "none".to_owned(),
         }),
         (None, Some(_)) => Err(Error::Option {
             option,

@@ -19,10 +19,10 @@ pub enum Error {
     Dimensions {
         /// Which vector.
         what: String,
-        /// Length (for a multi-vector: of each token).
-        needed: usize,
-        /// What was given.
-        found: usize,
+        /// How many there should be.
+        needed: u64,
+        /// How many there are.
+        found: u64,
     },
     /// A vector lies in another space than those of the index.
     #[error(

@@ -146,7 +146,7 @@ impl Index {
     ///
     /// A file that is cut anywhere in these bytes still opens, in the state before them.
     ///
-    /// Fails while another commit or a compaction is under way.
+    /// Fails while another commit or a compaction is under way, and when there is no memory for it.
     pub fn commit(&mut self) -> Result<Option<Append>, Error> {
         self.journal.check_idle("commit")?;
         let mut after = self.journal.written;
@@ -158,7 +158,7 @@ impl Index {
         if self.n_pending() > 0 {
             let rows = after.rows..self.ids.len() as u32;
             let (removed, updated) = (&self.journal.removed, &self.journal.updated);
-            self.append_commit(&mut after, rows, removed, updated, &mut bytes);
+            self.append_commit(&mut after, rows, removed, updated, &mut bytes)?;
         }
         after.rows = self.ids.len() as u32;
         if bytes.is_empty() {
@@ -222,30 +222,29 @@ impl Index {
     ///
     /// Fails where no compaction is under way.
     pub fn compaction_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        let none = Error::Order {
-            call: "compaction_chunk",
-            state: "no compaction is under way",
-        };
         let Some(UnderWay {
             after,
             compaction: Some(ranges),
             ..
-        }) = &mut self.journal.under_way
+        }) = &self.journal.under_way
         else {
-            return Err(none);
+            return Err(Error::Order {
+                call: "compaction_chunk",
+                state: "no compaction is under way",
+            });
         };
-        let mut after = *after;
+        let (mut after, n_commits) = (*after, ranges.len() as u64);
         let mut bytes = Vec::new();
-        let n_commits = ranges.len() as u64;
-        let range = ranges.pop();
         if after.n_bytes == 0 {
             self.begin_file(&mut after, n_commits, &mut bytes);
         }
-        if let Some(range) = range {
-            self.append_commit(&mut after, range, &[], &BTreeSet::new(), &mut bytes);
+        if let Some(range) = ranges.last().cloned() {
+            self.append_commit(&mut after, range, &[], &BTreeSet::new(), &mut bytes)?;
         }
+        // Noted only now: where there was no memory, the call can be made again.
         if let Some(under_way) = &mut self.journal.under_way {
             under_way.after = after;
+            under_way.compaction.as_mut().and_then(Vec::pop);
         }
         Ok((!bytes.is_empty()).then_some(bytes))
     }
@@ -315,7 +314,7 @@ impl Index {
         removed: &[Box<str>],
         updated: &BTreeSet<u32>,
         bytes: &mut Vec<u8>,
-    ) {
+    ) -> Result<(), Error> {
         let rows: Vec<u32> = rows.filter(|row| self.is_alive[*row as usize]).collect();
         let updated: Vec<u32> = self.live_rows(updated).collect();
         let names = self.names.since(after.names);
@@ -332,8 +331,9 @@ impl Index {
             previous: after.chain,
             ..contents.header()
         };
-        after.chain = contents.write(self, header, bytes);
+        after.chain = contents.write(self, header, bytes)?;
         after.n_bytes += (bytes.len() - before) as u64;
         after.names = self.names.len();
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@
 //! A filter is asked only about items that are good enough to be kept.
 
 use super::Error;
-use super::batch::{InSpace, expect_vectors};
+use super::batch::{InSpace, given_vectors};
 use super::fields::Fields;
 use super::filter::Filter;
 use super::index::Index;
@@ -78,26 +78,14 @@ impl Index {
                 });
             }
         }
-        let single = match query.vector {
-            Some(_) => expect_vectors(
-                self.schema.single(),
-                query.vector,
-                "single vectors",
-                "vector",
-            )?,
-            None => None,
-        };
-        let multi = expect_vectors(
-            self.schema.multi(),
-            query.multivector,
-            "multi-vectors",
-            "multivector",
-        )?;
+        let (single, multi) = (self.schema.single(), self.schema.multi());
+        let single = given_vectors(single, query.vector, "single vectors", "vector")?;
+        let multi = given_vectors(multi, query.multivector, "multi-vectors", "multivector")?;
         let vector = match single {
             Some((values, space)) => {
                 if values.len() != space.dimensions {
                     let what = "the vector of the query".to_owned();
-                    let (needed, found) = (space.dimensions, values.len());
+                    let (needed, found) = (space.dimensions as u64, values.len() as u64);
                     return Err(Error::Dimensions {
                         what,
                         needed,
@@ -197,12 +185,8 @@ impl Index {
         id: &str,
         multivector: InSpace<[f32]>,
     ) -> Result<Option<Vec<f32>>, Error> {
-        let given = expect_vectors(
-            self.schema.multi(),
-            Some(multivector),
-            "multi-vectors",
-            "multivector",
-        )?;
+        let (multi, given) = (self.schema.multi(), Some(multivector));
+        let given = given_vectors(multi, given, "multi-vectors", "multivector")?;
         let Some((values, space)) = given else {
             return Ok(None);
         };

@@ -266,10 +266,10 @@ fn check_tokens(
 ) -> Result<Vec<f64>, Error> {
     let tokens = values.chunks_exact(width);
     if values.is_empty() || !tokens.remainder().is_empty() {
-        let found = values.len();
+        let (needed, found) = (width as u64, values.len() as u64);
         return Err(Error::Dimensions {
             what: format!("each token of {}", what()),
-            needed: width,
+            needed,
             found,
         });
     }

@@ -6,6 +6,11 @@
 //!    which the shortest and the median are told. A call ends when its vector has been read back.
 //!
 //! The shortest time is what the machine can do; the distance to the median is what disturbed it.
+//!
+//! With `--requests` it is driven from outside instead, call by call, by a benchmark in which
+//! several engines take turns.
+
+mod requests;
 
 use std::io::{Write, stdout};
 use std::time::Instant;
@@ -15,6 +20,8 @@ use jina_embeddings_web::{
     Code, Device, Embedder, EncodeOptions, Error, Input,
     device::Kind,
     image::RgbImage,
+    kernels::Kernels,
+    model::{Observer, Stopped},
     text::{Prompt, Task, TaskPrompt, Tokenizer, prompt},
 };
 use serde::Serialize;
@@ -43,9 +50,26 @@ pub struct Args {
     /// Leave out the picture
     #[arg(long)]
     no_picture: bool,
+    /// The form of the model's operations, to compare them [default: what the device runs best]
+    #[arg(long, value_enum)]
+    kernels: Option<KernelsChoice>,
+    /// Answer calls read from standard input, a line of JSON each: {"text": "..."} or
+    /// {"picture": [width, height]}
+    #[arg(long, conflicts_with_all = ["tokens", "repeats", "no_picture", "json"])]
+    requests: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum KernelsChoice {
+    /// Burn's own operations
+    Portable,
+    /// Fused kernels around Burn's tiled products
+    Tiled,
+    /// Kernels without workgroup memory in their products
+    Direct,
 }
 
 #[derive(Serialize)]
@@ -94,6 +118,8 @@ struct Measurement {
     min_ms: f64,
     median_ms: f64,
     n: u32,
+    /// Most bytes that the pools of a graphics device held before a layer.
+    peak_device_bytes: u64,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -102,7 +128,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let device = args.model.open_device()?;
     let open_ms = milliseconds(began);
     let began = Instant::now();
-    let embedder = load(&files, &device)?;
+    let mut embedder = load(&files, &device)?;
+    if let Some(choice) = args.kernels {
+        embedder = embedder.with_kernels(match choice {
+            KernelsChoice::Portable => Kernels::Portable,
+            KernelsChoice::Tiled => Kernels::Tiled,
+            KernelsChoice::Direct => Kernels::Direct,
+        });
+    }
     // Uploads are only on their way when the loader returns.
     device.burn().sync().map_err(|error| {
         Failure::new(
@@ -112,6 +145,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     })?;
     device.check()?;
     let load_ms = milliseconds(began);
+    let options = EncodeOptions::new(passage_task(&embedder)?);
+    if args.requests {
+        return requests::answer(&embedder, &options);
+    }
     let file_bytes = files
         .files()
         .iter()
@@ -130,7 +167,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         vision_layers: embedder.vision().map_or(0, |vision| vision.config.depth),
     };
 
-    let options = EncodeOptions::new(passage_task(&embedder)?);
     let mut measurements = Vec::new();
     for n_tokens in &args.tokens {
         let text = text_of(embedder.tokenizer(), options.task, *n_tokens)?;
@@ -138,7 +174,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         measurements.push(measure(&embedder, "text", &input, &options, args.repeats)?);
     }
     if embedder.vision().is_some() && !args.no_picture {
-        let input = Input::Pixels(picture()?);
+        let input = Input::Pixels(picture([PICTURE_PX; 2])?);
         let name = format!("picture {PICTURE_PX}x{PICTURE_PX}");
         measurements.push(measure(&embedder, &name, &input, &options, args.repeats)?);
     }
@@ -205,14 +241,30 @@ fn text_of(tokenizer: &Tokenizer, task: TaskPrompt, n_tokens: usize) -> Result<S
 }
 
 /// A picture with something in every patch, the same every time.
-fn picture() -> Result<RgbImage, Failure> {
-    let mut pixels = Vec::with_capacity(PICTURE_PX * PICTURE_PX * 3);
-    for y in 0..PICTURE_PX {
-        for x in 0..PICTURE_PX {
+///
+/// - `size`: width and height in pixels
+fn picture([width, height]: [usize; 2]) -> Result<RgbImage, Failure> {
+    let mut pixels = Vec::with_capacity(width.saturating_mul(height).saturating_mul(3));
+    for y in 0..height {
+        for x in 0..width {
             pixels.extend([x, y, x ^ y].map(|value| (value % 256) as u8));
         }
     }
-    Ok(RgbImage::from_rgb(PICTURE_PX, PICTURE_PX, pixels).map_err(Error::from)?)
+    Ok(RgbImage::from_rgb(width, height, pixels).map_err(Error::from)?)
+}
+
+/// Watches how much memory the pools of a graphics device hold. They never shrink during a pass,
+/// and all layers need the same: what the last layer finds is what the pass needs.
+struct PeakBytes<'a> {
+    device: &'a Device,
+    peak: u64,
+}
+
+impl Observer for PeakBytes<'_> {
+    async fn before_layer(&mut self) -> Result<(), Stopped> {
+        self.peak = self.peak.max(self.device.bytes_reserved());
+        Ok(())
+    }
 }
 
 fn measure(
@@ -223,9 +275,14 @@ fn measure(
     n: u32,
 ) -> Result<Measurement, Failure> {
     let inputs = std::slice::from_ref(input);
-    let call = || -> Result<(f64, usize), Failure> {
+    let mut observer = PeakBytes {
+        device: embedder.device(),
+        peak: 0,
+    };
+    let mut call = || -> Result<(f64, usize), Failure> {
         let began = Instant::now();
-        let results = pollster::block_on(embedder.encode(inputs, options, &mut (), |_, _| ()))?;
+        let results =
+            pollster::block_on(embedder.encode(inputs, options, &mut observer, |_, _| ()))?;
         let took = milliseconds(began);
         let mut tokens = 0;
         for result in results {
@@ -245,6 +302,7 @@ fn measure(
         min_ms: times[0],
         median_ms: median(&times),
         n,
+        peak_device_bytes: observer.peak,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Writing: the header, and commits of what an index holds.
 
+use super::super::Error;
 use super::super::index::Index;
 use super::super::schema::{FirstStage, Metric, Schema, TokenStorage};
 use super::{
@@ -127,10 +128,21 @@ impl Contents<'_> {
     }
 
     /// Appends a commit; returns its checksum.
-    pub fn write(&self, index: &Index, mut header: CommitHeader, to: &mut Vec<u8>) -> u64 {
+    ///
+    /// Fails when there is no memory for it.
+    pub fn write(
+        &self,
+        index: &Index,
+        mut header: CommitHeader,
+        to: &mut Vec<u8>,
+    ) -> Result<u64, Error> {
         let start = to.len();
-        let rows: usize = self.rows.iter().map(|row| row_bytes(index, *row)).sum();
-        to.reserve(rows + COMMIT_HEADER_BYTES + CHECKSUM_BYTES);
+        let n_bytes = self.n_bytes(index);
+        // At once: the last doubling of a buffer for a large commit might find no room.
+        let room = to.try_reserve_exact(n_bytes);
+        room.map_err(|_| Error::OutOfMemory {
+            n_bytes: n_bytes as u64,
+        })?;
         // In its place once the payload's length is known.
         to.resize(start + COMMIT_HEADER_BYTES, 0);
         for name in self.names {
@@ -168,7 +180,20 @@ impl Contents<'_> {
         let mut written = Vec::with_capacity(COMMIT_HEADER_BYTES);
         header.write(&mut written);
         to[start..start + COMMIT_HEADER_BYTES].copy_from_slice(&written);
-        seal(to, start)
+        Ok(seal(to, start))
+    }
+
+    /// Bytes of the commit, a few more at most.
+    fn n_bytes(&self, index: &Index) -> usize {
+        let names = self.names.iter().map(|name| 4 + name.len());
+        let removed = self.removed.iter().map(|id| 4 + id.len());
+        let rows = self.rows.iter().map(|row| row_bytes(index, *row));
+        let updated = self.updated.iter().map(|row| {
+            let row = *row as usize;
+            8 + index.ids[row].len() + index.fields[row].len()
+        });
+        let payload: usize = names.chain(removed).chain(rows).chain(updated).sum();
+        COMMIT_HEADER_BYTES + payload + ALIGNMENT + CHECKSUM_BYTES
     }
 }
 

@@ -13,7 +13,7 @@ mod avx2;
 mod avx512;
 #[cfg(any(target_arch = "x86_64", target_arch = "wasm32"))]
 mod blocked;
-pub(super) mod scalar;
+mod scalar;
 #[cfg(target_arch = "wasm32")]
 mod simd128;
 
@@ -38,11 +38,12 @@ macro_rules! dispatch {
         match $level {
             Level::Scalar => scalar::$kernel($($argument),*),
             #[cfg(target_arch = "wasm32")]
-            // SAFETY: the module is compiled with simd128, and `checked` has seen to the lengths.
+            // SAFETY: a module with these instructions starts only where they are, and the caller of this
+            // macro asserts the lengths.
             Level::Simd128 => unsafe { simd128::$kernel($($argument),*) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Kernels` of this level are made only where the processor has the features,
-            // and the lengths are asserted by the caller of this macro.
+            // SAFETY: `Kernels` of this level are made only where the processor has the features, and the
+            // caller of this macro asserts the lengths.
             Level::Avx2 => unsafe { avx2::$kernel($($argument),*) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
