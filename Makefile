@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wasm package demo test bench lint fmt clean
+.PHONY: help setup wasm package demo test bench bench-search lint fmt clean
 
 wasm_file    := www/lib/wasm/jina_embeddings_web_bg.wasm
 edge_file    := www/lib/wasm/jina_embeddings_edge_bg.wasm
@@ -11,7 +11,7 @@ wasm_sources := $(shell find src -path src/bin -prune -o '(' -name '*.rs' -o -na
                 scripts/wasm-build.sh scripts/env.sh
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the others need: Rust for wasm32, wasm-bindgen, Node packages, Chromium, software Vulkan
 	@scripts/setup.sh
@@ -27,7 +27,12 @@ bench: ## load time, time per text and picture on each device, wasm size (BENCH=
 	@$(MAKE) --no-print-directory package
 	@bash -c '. scripts/env.sh && cargo build --release --locked --bin jina-embed && exec node scripts/bench.mjs $(BENCH)'
 
-wasm: ## the Rust library for browsers and its part for search and edge workers, into www/lib/wasm/, with their sizes
+bench-search: ## vector search against its goals and other libraries (BENCH=--save keeps the numbers)
+	@scripts/setup.sh native wasm node
+	@$(MAKE) --no-print-directory $(edge_file)
+	@bash -c '. scripts/env.sh && exec node bench/search/run.mjs $(BENCH)'
+
+wasm: ## the Rust library for browsers, whole and without the model, into www/lib/wasm/, with sizes
 	@scripts/setup.sh native wasm node
 	@$(MAKE) --no-print-directory $(wasm_file) $(edge_file)
 

@@ -22,7 +22,7 @@ describe() {
     rust)       say "Rust tests, CPU and Vulkan" ;;
     wasm)       say "wasm build and size limit" ;;
     package)    say "npm package and search page" ;;
-    consumers)  say "package installed: Vite, Next, Node" ;;
+    consumers)  say "package installed: Vite, edge, Node" ;;
     browser)    say "browser tests, Chromium" ;;
   esac
 }
@@ -47,7 +47,7 @@ run_step() {
         pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
     consumers)
       # What `package` built, or now if this step runs alone.
-      npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config && node --test tests/consumers/ ;;
+      npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config && node --test tests/consumers/ tests/edge/ ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       # Through `cargo test`, whose features the dependencies were compiled with.

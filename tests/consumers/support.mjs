@@ -25,11 +25,11 @@ export const tarball = once(() => {
 });
 
 /** A fresh copy of an application, with the packed package installed in it. Nothing is fetched. */
-export function install(name) {
+export function install(name, from = join(here, 'apps', name)) {
   if (!existsSync(join(CONSUMERS, 'node_modules'))) throw new Error(`${CONSUMERS}/node_modules is missing: scripts/setup.sh consumers`);
   const app = join(CONSUMERS, 'apps', name);
   rmSync(app, { recursive: true, force: true });
-  cpSync(join(here, 'apps', name), app, { recursive: true });
+  cpSync(from, app, { recursive: true });
   execFileSync(npm, ['install', '--offline', '--no-audit', '--no-fund', '--omit=peer', '--loglevel=error', tarball()], { cwd: app, stdio: ['ignore', 'ignore', 'inherit'] });
   return app;
 }

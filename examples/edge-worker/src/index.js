@@ -6,16 +6,18 @@ const DIMENSIONS = 512;
 /** Started once, and shared by all requests of an isolate. */
 let started;
 
-async function start(env) {
+async function start() {
   const edge = await createEdge();
-  const embedder = await createEmbedder({ hosted: { apiKey: env.JINA_API_KEY, baseURL: env.EMBEDDINGS_URL } });
-  return { edge, embedder, index: undefined, tokenizer: undefined, pictures: edge.openPictures() };
+  return { edge, index: undefined, tokenizer: undefined, pictures: edge.openPictures() };
 }
+
+/** Made for each request: workerd lets no request use what another one opened. It costs nothing. */
+const connect = (env) => createEmbedder({ hosted: { apiKey: env.JINA_API_KEY, baseURL: env.EMBEDDINGS_URL } });
 
 export default {
   async fetch(request, env) {
     // A start that failed is tried again by the next request.
-    started ??= start(env).catch((error) => {
+    started ??= start().catch((error) => {
       started = undefined;
       throw error;
     });
@@ -35,7 +37,8 @@ async function answer(request, env, state) {
     case 'PUT /items': {
       const items = await request.json();
       const texts = items.map(({ text }) => text);
-      const { embeddings, space } = await state.embedder.encode(texts, { task: 'retrieval.passage', dimensions: DIMENSIONS });
+      const embedder = await connect(env);
+      const { embeddings, space } = await embedder.encode(texts, { task: 'retrieval.passage', dimensions: DIMENSIONS });
       // The first vectors say in which space all others have to lie.
       state.index ??= state.edge.createIndex({ dimensions: DIMENSIONS, space, firstStage: { kind: 'int8' } });
       const fields = items.map(({ text, fields }) => ({ ...fields, text }));
@@ -44,7 +47,8 @@ async function answer(request, env, state) {
     case 'GET /search': {
       if (state.index === undefined) return Response.json({ hits: [] });
       const question = url.searchParams.get('q') ?? '';
-      const { embedding, space, usage } = await state.embedder.encode(question, { task: 'retrieval.query', dimensions: DIMENSIONS });
+      const embedder = await connect(env);
+      const { embedding, space, usage } = await embedder.encode(question, { task: 'retrieval.query', dimensions: DIMENSIONS });
       const k = Number(url.searchParams.get('k') ?? 5);
       return Response.json({ hits: state.index.search({ vector: embedding, space, k }), usage });
     }
