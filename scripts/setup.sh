@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the other targets need, and nothing that is already there.
 #
-#   scripts/setup.sh [native] [wasm] [node] [consumers] [browser] [vulkan]      all of them by default
+#   scripts/setup.sh [native] [wasm] [node] [consumers] [browser] [vulkan] [clients]    all by default
 #
 # A step that cannot do its work says what is missing and where to get it; the others go on, and
 # the script ends with status 1. When everything is in place it takes a fraction of a second.
@@ -181,8 +181,31 @@ step_vulkan() {
 }
 has_vulkan_loader() { [ -n "$(ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 2>/dev/null)" ]; }
 
+# Python's venv module and 3.11 or newer, which Debian 12 has.
+python_is_ready() {
+  have python3 && python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+# The clients that the server is tested with, in an environment of their own.
+step_clients() {
+  local stamp=$CLIENTS/.installed-for wanted
+  wanted=$(cksum < tests/serve/requirements.txt)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  python_is_ready || apt_install python3 python3-venv
+  if ! python_is_ready; then
+    lacks "Python 3.11 or newer with venv" "Debian, Ubuntu: apt-get install python3 python3-venv · macOS: brew install python"
+    return
+  fi
+  announce "Python clients of tests/serve/requirements.txt (a minute)"
+  rm -rf "$CLIENTS"
+  if python3 -m venv "$CLIENTS" && "$CLIENTS/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement tests/serve/requirements.txt </dev/null; then
+    printf '%s' "$wanted" > "$stamp"
+  else
+    lacks "the Python packages of tests/serve/requirements.txt" "pip install --requirement tests/serve/requirements.txt, with PyPI in reach"
+  fi
+}
+
 mkdir -p "$JINA_CACHE" "$TOOLS"
-[ $# -gt 0 ] || set -- native wasm node consumers browser vulkan
+[ $# -gt 0 ] || set -- native wasm node consumers browser vulkan clients
 for part in "$@"; do
   case $part in
     native) step_compiler; step_rust ;;
@@ -191,7 +214,8 @@ for part in "$@"; do
     consumers) step_consumers ;;
     browser) step_browser ;;
     vulkan) step_vulkan ;;
-    *) die "setup knows native, wasm, node, consumers, browser, vulkan; not '$part'" ;;
+    clients) step_clients ;;
+    *) die "setup knows native, wasm, node, consumers, browser, vulkan, clients; not '$part'" ;;
   esac
 done
 

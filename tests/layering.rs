@@ -10,8 +10,10 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("gguf", &["error"]),
+    // Slices only.
+    ("cpu", &["gguf"]),
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
     // Vectors only.
@@ -33,6 +35,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
         ],
     ),
     ("convert", &["error", "gguf"]),
+    // HTTP in front of whatever computes.
+    ("server", &["error", "pooling", "text"]),
     (
         "model_files",
         &[

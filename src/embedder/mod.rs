@@ -379,7 +379,7 @@ impl Embedder {
         observer: &mut O,
     ) -> Result<Tensor<2>> {
         let embeddings = self.decoder.embed(ids);
-        observer.tensor(|| "text.embed_tokens".into(), &embeddings);
+        observer.tensor(|| "text.embed_tokens".into(), || embeddings.clone());
         let positions = Positions::text(ids.len());
         Ok(self
             .decoder
@@ -410,7 +410,7 @@ impl Embedder {
             .await?;
 
         let embeddings = self.decoder.embed(&prompt.ids);
-        observer.tensor(|| "text.embed_tokens".into(), &embeddings);
+        observer.tensor(|| "text.embed_tokens".into(), || embeddings.clone());
         let span = prompt.image_tokens.clone();
         let n_after = prompt.ids.len() - span.end;
         let embeddings = Tensor::cat(

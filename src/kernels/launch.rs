@@ -1,8 +1,10 @@
 //! Launches a WGSL kernel on tensors of the graphics device.
 
+use std::{borrow::Cow, cell::RefCell};
+
 use burn::{
     backend::{DType, Shape},
-    tensor::Tensor,
+    tensor::{Int, Tensor},
 };
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use cubecl::{
@@ -11,6 +13,8 @@ use cubecl::{
     server::{KernelArguments, MetadataBindingInfo},
 };
 
+use super::{packed, unroll::unroll};
+
 /// Invocations of a workgroup along x and y; WebGPU guarantees 256 in all.
 pub type WorkgroupSize = [u32; 2];
 
@@ -18,29 +22,34 @@ pub type WorkgroupSize = [u32; 2];
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
 /// A kernel: its text with placeholders, and what they stand for.
+///
+/// The text holds `{{ bindings }}` for the declarations, `{{ decoders }}` for the functions that
+/// decode packed matrices, `{{ name }}` for each constant, and blocks to [`unroll`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Kernel {
-    /// WGSL with `{{ bindings }}` for the declarations and a placeholder for each constant.
+    /// What counters call it.
+    pub name: &'static str,
     pub source: &'static str,
     /// Names and element types of the inputs, in binding order.
-    pub inputs: Vec<(&'static str, &'static str)>,
-    /// Element type of the output, which is called `y`.
-    pub output: &'static str,
-    /// Values of the placeholders.
-    pub constants: Vec<(&'static str, String)>,
+    pub inputs: Vec<(String, &'static str)>,
+    /// Names and element types of the outputs.
+    pub outputs: Vec<(&'static str, &'static str)>,
+    /// Matrices among the inputs, in groups whose rows follow one another. For each the text may
+    /// call a function of that name, `(row, kb, o) -> Octet`.
+    pub decoders: Vec<(&'static str, Vec<packed::Decoder>)>,
+    /// Values of placeholders, and counts of what is unrolled.
+    pub constants: Vec<(Cow<'static, str>, usize)>,
+    /// Names of the numbers that each launch brings along, first in `info`: `{{ name }}u` stands for
+    /// one. A shape is a number, so that layers of different sizes share a compiled shader.
+    pub numbers: Vec<Cow<'static, str>>,
+    /// Values of placeholders that are text.
+    pub switches: Vec<(Cow<'static, str>, String)>,
     pub workgroup_size: WorkgroupSize,
 }
 
 impl KernelSource for Kernel {
     fn source(&self) -> SourceTemplate {
-        let mut template = SourceTemplate::new(self.source)
-            .register("bindings", self.bindings())
-            .register("workgroup_x", self.workgroup_size[0].to_string())
-            .register("workgroup_y", self.workgroup_size[1].to_string());
-        for (name, value) in &self.constants {
-            template = template.register(*name, value.clone());
-        }
-        template
+        SourceTemplate::new(self.text())
     }
 
     fn id(&self) -> KernelId {
@@ -53,6 +62,36 @@ impl KernelSource for Kernel {
 }
 
 impl Kernel {
+    /// The complete WGSL.
+    pub fn text(&self) -> String {
+        let mut text = self
+            .source
+            .replace("{{ bindings }}", &self.bindings())
+            .replace("{{ decoders }}", &self.decoder_text());
+        let replace = |text: &mut String| {
+            for (name, value) in &self.switches {
+                *text = text.replace(&format!("{{{{ {name} }}}}"), value);
+            }
+        };
+        replace(&mut text);
+        let count = |name: &str| {
+            let constant = self.constants.iter().find(|(known, _)| known == name);
+            constant.map_or(0, |(_, value)| *value)
+        };
+        text = unroll(&text, &count);
+        // Names that unrolling made.
+        replace(&mut text);
+        for (at, name) in self.numbers.iter().enumerate() {
+            text = text.replace(&format!("{{{{ {name} }}}}u"), &format!("info[{at}]"));
+        }
+        let [x, y] = self.workgroup_size.map(|n| n as usize);
+        let sizes = [("workgroup_x".into(), x), ("workgroup_y".into(), y)];
+        for (name, value) in sizes.iter().chain(&self.constants) {
+            text = text.replace(&format!("{{{{ {name} }}}}"), &value.to_string());
+        }
+        text
+    }
+
     fn bindings(&self) -> String {
         // Natively one buffer holds many tensors, and a buffer may not be bound both for reading
         // and for writing; in a browser every allocation is a buffer of its own.
@@ -61,50 +100,86 @@ impl Kernel {
         } else {
             "read_write"
         };
-        let mut declarations = String::new();
-        for (binding, (name, element)) in self.inputs.iter().enumerate() {
-            declarations += &format!(
-                "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;\n"
-            );
+        let inputs = self.inputs.iter();
+        let inputs = inputs.map(|(name, element)| (name.as_str(), *element, access));
+        let outputs = self.outputs.iter();
+        let outputs = outputs.map(|(name, element)| (*name, *element, "read_write"));
+        inputs
+            .chain(outputs)
+            .chain([("info", "u32", "read")])
+            .enumerate()
+            .map(|(binding, (name, element, access))| {
+                format!("@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;\n")
+            })
+            .collect()
+    }
+
+    fn decoder_text(&self) -> String {
+        if self.decoders.is_empty() {
+            return String::new();
         }
-        let output = self.inputs.len();
-        declarations += &format!(
-            "@group(0) @binding({output}) var<storage, read_write> y: array<{}>;\n\
-             @group(0) @binding({}) var<storage, read> info: array<u32>;\n",
-            self.output,
-            output + 1
-        );
-        declarations
+        let mut text = packed::COMMON.to_string();
+        for (name, decoders) in &self.decoders {
+            let mut fetch = format!("fn {name}(n: u32, kb: u32, o: u32) -> Octet {{\n");
+            let mut before = String::new();
+            for (i, decoder) in decoders.iter().enumerate() {
+                text += &decoder.text();
+                let s = &decoder.suffix;
+                let line = format!("return octet{s}(load{s}(row{s}(n{before}), kb), o);");
+                before += &format!(" - {{{{ rows{s} }}}}u");
+                if i + 1 < decoders.len() {
+                    let rows = before.replace(" - ", " + ");
+                    fetch += &format!("  if (n < 0u{rows}) {{ {line} }}\n");
+                } else {
+                    fetch += &format!("  {line}\n}}\n");
+                }
+            }
+            text += &fetch;
+        }
+        text
     }
 
     /// Runs the kernel.
     ///
     /// - `tensors`: the inputs, contiguous
-    /// - `shape`: of the output
-    /// - `info`: numbers that the kernel reads from `info`
+    /// - `shapes`: of the outputs
+    /// - `info`: values of `numbers`, then what else the kernel reads from `info`
     pub fn launch(
         self,
         tensors: Vec<CubeTensor>,
-        shape: [usize; 2],
+        shapes: &[[usize; 2]],
         workgroups: [u32; 3],
         info: &[u32],
-    ) -> Tensor<2> {
+    ) -> Vec<Tensor<2>> {
         let client = tensors[0].client.clone();
         let device = tensors[0].device.clone();
-        let output = client.empty(shape[0] * shape[1] * size_of::<f32>());
+        let outputs: Vec<_> = shapes
+            .iter()
+            .map(|[rows, columns]| client.empty(rows * columns * size_of::<f32>()))
+            .collect();
+        count(|| Launch {
+            kernel: self.name,
+            shapes: shapes.to_vec(),
+            bytes: tensors
+                .iter()
+                .map(|tensor| tensor.handle.size_in_used())
+                .chain(outputs.iter().map(|output| output.size_in_used()))
+                .sum(),
+        });
         let mut arguments = KernelArguments::new();
         for tensor in &tensors {
             arguments =
                 arguments.with_buffer_io(tensor.handle.clone().binding(), BufferIOAttr::ReadOnly);
+        }
+        for output in &outputs {
+            arguments = arguments.with_buffer_io(output.clone().binding(), BufferIOAttr::WriteOnly);
         }
         // The runtime passes 64-bit words; the kernel sees them as pairs, low half first.
         let words = info
             .chunks(2)
             .map(|pair| u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 32)
             .collect();
-        arguments = arguments
-            .with_buffer_io(output.clone().binding(), BufferIOAttr::WriteOnly)
-            .with_info(MetadataBindingInfo::custom(words));
+        arguments = arguments.with_info(MetadataBindingInfo::custom(words));
         let [x, y] = self.workgroup_size;
         let [count_x, count_y, count_z] = workgroups;
         client.launch(
@@ -112,10 +187,49 @@ impl Kernel {
             CubeCount::Static(count_x, count_y, count_z),
             arguments,
         );
-        let output =
-            CubeTensor::new_contiguous(client, device, Shape::from(shape), output, DType::F32);
-        Tensor::from_primitive::<CubeBackend>(output)
+        outputs
+            .into_iter()
+            .zip(shapes)
+            .map(|(output, shape)| {
+                let (client, device) = (client.clone(), device.clone());
+                let shape = Shape::from(*shape);
+                let output = CubeTensor::new_contiguous(client, device, shape, output, DType::F32);
+                Tensor::from_primitive::<CubeBackend>(output)
+            })
+            .collect()
     }
+}
+
+/// One launch of a kernel, for whoever counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    pub kernel: &'static str,
+    /// Shapes of the outputs.
+    pub shapes: Vec<[usize; 2]>,
+    /// Bytes of the buffers bound, inputs and outputs.
+    pub bytes: u64,
+}
+
+thread_local! {
+    static COUNTED: RefCell<Option<Vec<Launch>>> = const { RefCell::new(None) };
+}
+
+fn count(launch: impl FnOnce() -> Launch) {
+    COUNTED.with_borrow_mut(|counted| {
+        if let Some(counted) = counted {
+            counted.push(launch());
+        }
+    });
+}
+
+/// Lists the launches of this thread from now on, until [`end_count`].
+pub fn begin_count() {
+    COUNTED.set(Some(Vec::new()));
+}
+
+/// The launches since [`begin_count`], in order.
+pub fn end_count() -> Vec<Launch> {
+    COUNTED.take().unwrap_or_default()
 }
 
 /// The tensor's buffer, its rows one after the other.
@@ -124,6 +238,21 @@ impl Kernel {
 pub fn contiguous<const D: usize>(tensor: Tensor<D>) -> Option<CubeTensor> {
     let tensor = tensor.try_into_primitive::<CubeBackend>().ok()?;
     Some(burn_wgpu::into_contiguous(tensor))
+}
+
+/// The buffer of whole numbers.
+pub fn primitive(tensor: Tensor<1, Int>) -> Option<CubeTensor> {
+    tensor.try_into_primitive::<CubeBackend>().ok()
+}
+
+/// Names of numbers, and their values.
+pub fn split_numbers(
+    numbers: Vec<(Cow<'static, str>, usize)>,
+) -> (Vec<Cow<'static, str>>, Vec<u32>) {
+    let values = numbers
+        .into_iter()
+        .map(|(name, value)| (name, value as u32));
+    values.unzip()
 }
 
 /// Workgroups in two dimensions that hold at least `n` of them.

@@ -3,32 +3,32 @@
 //!
 //! | operation | computes |
 //! | --- | --- |
-//! | [`Blocks`] | the values of a quantised matrix, whole or some rows |
-//! | [`linear`] | `x Wᵀ (+ bias) (+ t Bᵀ) (+ residual)` |
-//! | [`rms_norm`] | `x / sqrt(mean(x²) + eps) * weight` |
-//! | [`rope`] | half-split rotation by position |
-//! | [`silu_mul`] | `silu(gate) * up` |
+//! | [`Packed`] | quantised matrices on the device, and some of their rows |
+//! | [`Linear`] | `x Wᵀ`, with bias, low-rank update, and rotation or `silu(gate) * up` |
 //! | [`attention`] | softmax attention over a range of keys per query |
+//! | [`AddNorm`] | the residual sum, its RMS norm, and the norm's low-rank coordinates |
 //!
-//! Kernels know tensors only: no model, no files.
+//! A decoder layer is seven launches: add_norm, queries with keys and values, attention, output,
+//! add_norm, gate with up, down. Kernels know tensors only: no model, no files.
 
+mod add_norm;
 mod attention;
-mod dequantize;
+mod buffers;
 mod launch;
 mod linear;
-mod rms_norm;
+mod packed;
 mod rope;
-mod silu_mul;
 #[cfg(test)]
 mod testing;
+mod unroll;
 mod weight;
 
-pub use attention::{KeyRanges, attention};
-pub use dequantize::Blocks;
-pub use linear::{LowRank, linear};
-pub use rms_norm::rms_norm;
-pub use rope::{RopeTable, rope};
-pub use silu_mul::silu_mul;
+pub use add_norm::{AddNorm, Update};
+pub use attention::{Heads, KeyRanges, attention};
+pub use launch::{Launch, begin_count, end_count};
+pub use linear::{Finish, Linear, LowRank};
+pub use packed::{Packed, Packer, Part, padded_rows, row_words, rows_per_part};
+pub use rope::{RopeTable, portable as rotated};
 pub use weight::Weight;
 
 /// Which form of the operations a device runs best.
@@ -36,10 +36,9 @@ pub use weight::Weight;
 pub enum Kernels {
     /// Burn's own operations. The only form on the CPU device.
     Portable,
-    /// Fused kernels around Burn's tiled products, for graphics cards.
+    /// Products in tiles of workgroup memory, for graphics cards.
     Tiled,
-    /// Kernels without workgroup memory in their products, for processors that play a graphics
-    /// card: there a barrier costs more than the memory it saves (four times slower on lavapipe
-    /// and SwiftShader).
+    /// Products in registers alone, for processors that play a graphics card: there a barrier
+    /// costs more than the memory it saves (four times slower on lavapipe and SwiftShader).
     Direct,
 }

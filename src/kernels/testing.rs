@@ -1,11 +1,17 @@
 //! What the tests of the kernels share.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
-use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
+use burn::tensor::{DType, Device as BurnDevice, Tensor, TensorData};
 
-use super::Kernels;
-use crate::Device;
+use super::{Kernels, Packed, Packer, Part, Weight};
+use crate::{
+    Device,
+    gguf::{TensorType, dequantize},
+};
 
 /// A device on which this form of the operations runs; the graphics device is one for all tests.
 pub fn device(kernels: Kernels) -> BurnDevice {
@@ -55,4 +61,119 @@ pub fn assert_close(found: Tensor<2>, needed: &[f64], tolerance: f64) {
             "element {place}: needed {needed}, found {found}; {error:.3e} of {scale:.3e}"
         );
     }
+}
+
+/// Blocks of random codes whose scales are sane halves: a random half may be infinite.
+pub fn random_blocks(tensor_type: TensorType, n_blocks: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    let mut bytes: Vec<u8> = (0..n_blocks * tensor_type.block_bytes())
+        .map(|_| next())
+        .collect();
+    // Where each format keeps its halves (bf16 for BF16).
+    let halves: &[usize] = match tensor_type {
+        TensorType::Q2_K => &[80, 82],
+        TensorType::Q3_K => &[108],
+        TensorType::Q6_K => &[208],
+        TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => &[0, 2],
+        TensorType::F32 => &[2],
+        _ => &[0],
+    };
+    for block in bytes.chunks_mut(tensor_type.block_bytes()) {
+        for at in halves {
+            // The exponent's top bits cleared: below 2 in both half formats, zero among them.
+            block[at + 1] &= 0b1011_1111;
+        }
+    }
+    bytes
+}
+
+/// The matrices, one after the other in one buffer of the graphics device.
+pub fn packed(matrices: &[(TensorType, [usize; 2], &[u8])]) -> Weight {
+    let mut words: Vec<u32> = Vec::new();
+    let mut firsts = Vec::new();
+    for (tensor_type, shape, bytes) in matrices {
+        firsts.push(words.len() / 4);
+        let mut packer = Packer::new(*tensor_type, *shape);
+        // Pieces of odd length, as a network delivers them.
+        for piece in bytes.chunks(997) {
+            packer.push(piece, |panel| words.extend(panel));
+        }
+    }
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let buffer = NEXT.fetch_add(1, Ordering::Relaxed);
+    let n_words = words.len();
+    let device = device(Kernels::Tiled);
+    let words = Tensor::from_data(TensorData::new(words, [n_words]), (&device, DType::U32));
+    let matrices = matrices.iter().zip(firsts);
+    let matrices = matrices.map(|((tensor_type, shape, _), first)| Packed {
+        parts: vec![Part {
+            words: words.clone(),
+            buffer,
+            first,
+            n_rows: shape[0],
+        }],
+        tensor_type: *tensor_type,
+        shape: *shape,
+    });
+    Weight::Packed(matrices.collect())
+}
+
+/// A matrix as its blocks and as numbers.
+pub struct Matrix {
+    pub tensor_type: TensorType,
+    pub shape: [usize; 2],
+    pub bytes: Vec<u8>,
+    pub values: Vec<f32>,
+}
+
+impl Matrix {
+    pub fn random(tensor_type: TensorType, shape: [usize; 2], seed: u64) -> Self {
+        let n_blocks = shape[0] * shape[1] / tensor_type.block_elements();
+        let bytes = random_blocks(tensor_type, n_blocks, seed);
+        let mut values = vec![0.0; shape[0] * shape[1]];
+        dequantize(tensor_type, &bytes, &mut values).expect("whole blocks");
+        Self {
+            tensor_type,
+            shape,
+            bytes,
+            values,
+        }
+    }
+}
+
+/// Matrices as a form of the operations holds them.
+pub fn weight(kernels: Kernels, matrices: &[&Matrix]) -> Weight {
+    if kernels == Kernels::Portable {
+        let device = device(kernels);
+        let parts = matrices
+            .iter()
+            .map(|matrix| tensor(&matrix.values, matrix.shape, &device));
+        return Weight::Dense(parts.collect());
+    }
+    let matrices: Vec<_> = matrices
+        .iter()
+        .map(|matrix| (matrix.tensor_type, matrix.shape, &matrix.bytes[..]))
+        .collect();
+    packed(&matrices)
+}
+
+/// `x [m, k] · wᵀ`, w of several matrices: `[m, Σ n]`
+pub fn product(x: &[f64], matrices: &[&Matrix], k: usize) -> Vec<f64> {
+    let mut y = Vec::new();
+    for x in x.chunks(k) {
+        for w in matrices.iter().flat_map(|matrix| matrix.values.chunks(k)) {
+            y.push(x.iter().zip(w).map(|(x, w)| x * f64::from(*w)).sum());
+        }
+    }
+    y
+}
+
+pub fn f64s(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
 }

@@ -12,9 +12,13 @@
 
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::{self, KeyRanges, RopeTable, Weight};
+use crate::kernels::{self, Heads, KeyRanges, RopeTable, Weight};
 
-use super::{Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, TextConfig, rope};
+use super::{
+    Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, Stream, TextConfig,
+    qkv::{self, columns},
+    rope,
+};
 
 /// `Qwen2_5_VLModel`'s language model without its vocabulary head, which embedding never needs.
 #[derive(Debug, Clone)]
@@ -38,12 +42,8 @@ pub struct DecoderLayer {
 /// Causal attention with grouped queries.
 #[derive(Debug, Clone)]
 pub struct SelfAttention {
-    /// H -> N * D, with bias
-    pub q_proj: Linear,
-    /// H -> G * D, with bias
-    pub k_proj: Linear,
-    /// H -> G * D, with bias
-    pub v_proj: Linear,
+    /// `q_proj`, `k_proj` and `v_proj`, with bias: H -> (N + 2 G) * D
+    pub qkv_proj: Linear,
     /// N * D -> H, no bias
     pub o_proj: Linear,
 }
@@ -73,82 +73,79 @@ impl Decoder {
         pass: Pass,
         observer: &mut O,
     ) -> Result<Tensor<2>, Stopped> {
-        let TextConfig {
-            rope_theta,
-            mrope_section,
-            head_dim,
-            ..
-        } = self.config;
+        let config = &self.config;
         let device = self.device();
-        let table = rope::mrope(positions, rope_theta, mrope_section, head_dim).upload(&device);
+        let table = rope::mrope(
+            positions,
+            config.rope_theta,
+            config.mrope_section,
+            config.head_dim,
+        )
+        .upload(&device);
         let keys = KeyRanges::causal(positions.len(), &device);
-        let mut x = embeddings;
+        let mut stream = Stream::from(embeddings);
         for (n, layer) in self.layers.iter().enumerate() {
             observer.before_layer().await?;
-            x = layer.forward(x, &table, &keys, pass, &self.config, &mut |name, tensor| {
-                observer.tensor(|| format!("text.layer{n}.{name}"), tensor);
-            });
+            stream = layer.forward(n, stream, &table, &keys, pass, config, observer);
         }
-        let x = self.norm.forward(x, pass);
-        observer.tensor(|| "text.final_norm".into(), &x);
-        Ok(x)
+        let (x, normed) = self.norm.forward(stream, None, pass);
+        let last = self.layers.len().saturating_sub(1);
+        observer.tensor(|| format!("text.layer{last}.output"), || x);
+        observer.tensor(|| "text.final_norm".into(), || normed.clone());
+        Ok(normed)
     }
 }
 
 impl DecoderLayer {
-    /// - `x`: `[T, H]`
-    fn forward(
-        &self,
-        x: Tensor<2>,
-        table: &RopeTable,
-        keys: &KeyRanges,
-        pass: Pass,
-        config: &TextConfig,
-        record: &mut impl FnMut(&str, &Tensor<2>),
-    ) -> Tensor<2> {
-        record("input", &x);
-        let normed = self.input_layernorm.forward(x.clone(), pass);
-        record("input_layernorm", &normed);
-        let x = self
-            .self_attn
-            .forward_onto(x, normed, table, keys, pass, config, record);
-        record("attn_residual", &x);
-        let normed = self.post_attention_layernorm.forward(x.clone(), pass);
-        record("post_attention_layernorm", &normed);
-        let x = self.mlp.forward_onto(x, normed, pass);
-        record("output", &x);
-        x
-    }
-}
-
-impl SelfAttention {
-    /// - `residual`, `x`: `[T, H]`
-    /// - returns: `residual` + attention of `x`
+    /// - `stream`: `[T, H]`
     #[allow(
         clippy::too_many_arguments,
-        reason = "the layer's own state, handed down once"
+        reason = "the state of a pass, handed down once"
     )]
-    fn forward_onto(
+    fn forward<O: Observer>(
         &self,
-        residual: Tensor<2>,
-        x: Tensor<2>,
+        n: usize,
+        stream: Stream,
         table: &RopeTable,
         keys: &KeyRanges,
         pass: Pass,
         config: &TextConfig,
-        record: &mut impl FnMut(&str, &Tensor<2>),
-    ) -> Tensor<2> {
-        let q = self.q_proj.forward(x.clone(), pass);
-        let k = self.k_proj.forward(x.clone(), pass);
-        let v = self.v_proj.forward(x, pass);
-        record("q_proj", &q);
-        record("k_proj", &k);
-        record("v_proj", &v);
-        let q = kernels::rope(pass.kernels, q, table);
-        let k = kernels::rope(pass.kernels, k, table);
-        let heads = config.num_attention_heads;
-        let context = kernels::attention(pass.kernels, q, k, v, heads, keys);
-        record("attn_context", &context);
-        self.o_proj.forward_onto(residual, context, pass)
+        observer: &mut O,
+    ) -> Stream<'_> {
+        let Self {
+            self_attn: SelfAttention { qkv_proj, o_proj },
+            mlp,
+            ..
+        } = self;
+        let hidden = config.hidden_size;
+        let name = |part: &str| format!("text.layer{n}.{part}");
+
+        let (x, normed) = self.input_layernorm.forward(stream, Some(qkv_proj), pass);
+        if n > 0 {
+            observer.tensor(|| format!("text.layer{}.output", n - 1), || x.clone());
+        }
+        observer.tensor(|| name("input"), || x.clone());
+        observer.tensor(|| name("input_layernorm"), || columns(&normed, 0, hidden));
+        let heads = Heads {
+            n_heads: config.num_attention_heads,
+            n_kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+        };
+        let qkv = qkv::project(qkv_proj, heads, normed, table, pass);
+        let names = ["q_proj", "k_proj", "v_proj"].map(name);
+        qkv::observe(observer, names, heads, &qkv, table);
+        let context = kernels::attention(pass.kernels, qkv, heads, keys);
+        observer.tensor(|| name("attn_context"), || context.clone());
+        let output = o_proj.forward_with_coordinates(context, pass);
+
+        let stream = Stream::with(x, o_proj, output, pass);
+        let next = Some(&mlp.gate_up_proj);
+        let (x, normed) = self.post_attention_layernorm.forward(stream, next, pass);
+        observer.tensor(|| name("attn_residual"), || x.clone());
+        observer.tensor(
+            || name("post_attention_layernorm"),
+            || columns(&normed, 0, hidden),
+        );
+        Stream::with(x, &mlp.down_proj, mlp.forward(normed, pass), pass)
     }
 }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use crate::kernels::{self, LowRank, Weight};
+use crate::kernels::{self, Finish, LowRank, Weight};
 
 use super::{Adapter, Pass};
 
-/// A linear layer whose adapters switch at run time; the base weight is never changed.
+/// A linear layer, or several of the same input, whose adapters switch at run time; the base
+/// weight is never changed.
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// `[N, K]`
@@ -30,26 +31,50 @@ impl Linear {
         }
     }
 
+    /// The update of the pass's task.
+    pub fn low_rank(&self, pass: Pass) -> Option<&LowRank> {
+        self.adapters.get(&pass.adapter?)
+    }
+
+    /// With the update, whose coordinates x brings along.
+    ///
+    /// - `x`: `[M, K]`, or `[M, K + parts * R]` with an adapter
+    /// - returns: `[M, N]`, or half of it after [`Finish::SiluMul`]
+    pub fn forward(&self, x: Tensor<2>, pass: Pass, finish: Finish) -> Tensor<2> {
+        let product = kernels::Linear {
+            bias: self.bias.as_ref(),
+            low_rank: self.low_rank(pass),
+            finish,
+            ..kernels::Linear::new(&self.weight)
+        };
+        product.run(pass.kernels, x)
+    }
+
+    /// Without the update, but with its coordinates behind the result, for whoever adds it.
+    ///
+    /// - `x`: `[M, K]`
+    /// - returns: `[M, N]`, or `[M, N + R]` with an adapter
+    pub fn forward_with_coordinates(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        let product = kernels::Linear {
+            bias: self.bias.as_ref(),
+            appended: self.low_rank(pass).map(|update| &update.a),
+            ..kernels::Linear::new(&self.weight)
+        };
+        product.run(pass.kernels, x)
+    }
+
+    /// The whole layer at once, where nothing else can make the coordinates.
+    ///
     /// - `x`: `[M, K]`
     /// - returns: `[M, N]`
-    pub fn forward(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
-        self.run(x, None, pass)
-    }
-
-    /// The same, added to `residual` `[M, N]`.
-    pub fn forward_onto(&self, residual: Tensor<2>, x: Tensor<2>, pass: Pass) -> Tensor<2> {
-        self.run(x, Some(residual), pass)
-    }
-
-    fn run(&self, x: Tensor<2>, residual: Option<Tensor<2>>, pass: Pass) -> Tensor<2> {
-        let update = pass.adapter.and_then(|adapter| self.adapters.get(&adapter));
-        kernels::linear(
-            pass.kernels,
-            x,
-            &self.weight,
-            self.bias.as_ref(),
-            update,
-            residual,
-        )
+    pub fn forward_whole(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        let x = match self.low_rank(pass) {
+            None => x,
+            Some(update) => {
+                let t = kernels::Linear::new(&update.a).run(pass.kernels, x.clone());
+                Tensor::cat(vec![x, t], 1)
+            }
+        };
+        self.forward(x, pass, Finish::Plain)
     }
 }

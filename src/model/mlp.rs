@@ -2,25 +2,23 @@
 
 use burn::tensor::Tensor;
 
-use crate::kernels;
+use crate::kernels::Finish;
 
 use super::{Linear, Pass};
 
 /// `Qwen2MLP` of the reference.
 #[derive(Debug, Clone)]
 pub struct Mlp {
-    pub gate_proj: Linear,
-    pub up_proj: Linear,
+    /// `gate_proj` above `up_proj`
+    pub gate_up_proj: Linear,
     pub down_proj: Linear,
 }
 
 impl Mlp {
-    /// - `residual`, `x`: `[rows, hidden_size]`
-    /// - returns: `residual` + the layer's output
-    pub fn forward_onto(&self, residual: Tensor<2>, x: Tensor<2>, pass: Pass) -> Tensor<2> {
-        let gate = self.gate_proj.forward(x.clone(), pass);
-        let up = self.up_proj.forward(x, pass);
-        let gated = kernels::silu_mul(pass.kernels, gate, up);
-        self.down_proj.forward_onto(residual, gated, pass)
+    /// - `x`: `[rows, hidden_size]`, with the coordinates of the adapter of `gate_up_proj`
+    /// - returns: `[rows, hidden_size]`, with the coordinates of the adapter of `down_proj`
+    pub fn forward(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        let gated = self.gate_up_proj.forward(x, pass, Finish::SiluMul);
+        self.down_proj.forward_with_coordinates(gated, pass)
     }
 }

@@ -21,6 +21,6 @@ impl Projector {
     /// - `hidden_states`: `[T, hidden_size]`
     /// - returns: `[T, dim]`, not normalised
     pub fn forward(&self, hidden_states: Tensor<2>, pass: Pass) -> Tensor<2> {
-        self.linear.forward(hidden_states, pass)
+        self.linear.forward_whole(hidden_states, pass)
     }
 }

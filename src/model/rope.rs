@@ -20,9 +20,15 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The table on a device.
+    /// The table on a device, where one half of each row is enough: the other repeats it.
     pub fn upload(self, device: &Device) -> RopeTable {
-        RopeTable::new(self.cos, self.sin, self.head_dim, device)
+        let half = |table: &[f32]| -> Vec<f32> {
+            let rows = table.chunks(self.head_dim);
+            rows.flat_map(|row| &row[..self.head_dim / 2])
+                .copied()
+                .collect()
+        };
+        RopeTable::new(&half(&self.cos), &half(&self.sin), self.head_dim, device)
     }
 }
 

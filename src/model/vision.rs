@@ -13,9 +13,11 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::gelu};
 
-use crate::kernels::{self, Kernels, KeyRanges, RopeTable};
+use crate::kernels::{self, Heads, Kernels, KeyRanges, RopeTable};
 
-use super::{Linear, Mlp, Observer, Pass, RmsNorm, Stopped, VisionConfig, WindowLayout, rope};
+use super::{
+    Linear, Mlp, Observer, Pass, RmsNorm, Stopped, Stream, VisionConfig, WindowLayout, qkv, rope,
+};
 
 /// `Qwen2_5_VisionTransformer` of the reference.
 #[derive(Debug, Clone)]
@@ -36,12 +38,11 @@ pub struct VisionBlock {
     pub mlp: Mlp,
 }
 
-/// Attention of the tower; queries, keys and values are separate layers as in GGUF files.
+/// Attention of the tower.
 #[derive(Debug, Clone)]
 pub struct VisionAttention {
-    pub q: Linear,
-    pub k: Linear,
-    pub v: Linear,
+    /// Queries, keys and values
+    pub qkv: Linear,
     pub proj: Linear,
 }
 
@@ -86,59 +87,74 @@ impl VisionTower {
             KeyRanges::windows(&layout.patch_lengths(config.merge_unit()), &device);
         let whole_picture = KeyRanges::full(positions.len(), &device);
 
-        let embedded = self.patch_embed.forward(patches, pass);
-        observer.tensor(|| "vision.patch_embed".into(), &embedded);
-        let mut x = embedded.select(0, indices(layout.patch_order(config.merge_unit()), &device));
+        let embedded = self.patch_embed.forward_whole(patches, pass);
+        observer.tensor(|| "vision.patch_embed".into(), || embedded.clone());
+        let order = layout.patch_order(config.merge_unit());
+        let mut stream = Stream::from(embedded.select(0, indices(order, &device)));
         for (n, block) in self.blocks.iter().enumerate() {
             observer.before_layer().await?;
             let keys = match config.fullatt_block_indexes.contains(&n) {
                 true => &whole_picture,
                 false => &within_windows,
             };
-            x = block.forward(x, &table, keys, pass, config, &mut |name, tensor| {
-                observer.tensor(|| format!("vision.block{n}.{name}"), tensor);
-            });
+            stream = block.forward(n, stream, &table, keys, pass, config, observer);
         }
-        let normed = self.merger.ln_q.forward(x, pass);
-        observer.tensor(|| "vision.merger.ln_q".into(), &normed);
+        let (x, normed) = self.merger.ln_q.forward(stream, None, pass);
+        let last = self.blocks.len().saturating_sub(1);
+        observer.tensor(|| format!("vision.block{last}.output"), || x);
+        observer.tensor(|| "vision.merger.ln_q".into(), || normed.clone());
         let merged = self.merger.join(normed, pass);
-        observer.tensor(|| "vision.merger_before_unpermute".into(), &merged);
+        observer.tensor(
+            || "vision.merger_before_unpermute".into(),
+            || merged.clone(),
+        );
         let output = merged.select(0, indices(layout.inverse(), &device));
-        observer.tensor(|| "vision.output".into(), &output);
+        observer.tensor(|| "vision.output".into(), || output.clone());
         Ok(output)
     }
 }
 
 impl VisionBlock {
-    /// - `x`: `[P, C]` in window order
-    fn forward(
+    /// - `stream`: `[P, C]` in window order
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the state of a pass, handed down once"
+    )]
+    fn forward<O: Observer>(
         &self,
-        x: Tensor<2>,
+        n: usize,
+        stream: Stream,
         table: &RopeTable,
         keys: &KeyRanges,
         pass: Pass,
         config: &VisionConfig,
-        record: &mut impl FnMut(&str, &Tensor<2>),
-    ) -> Tensor<2> {
-        record("input", &x);
-        let normed = self.norm1.forward(x.clone(), pass);
-        record("norm1", &normed);
-        let attn = &self.attn;
-        let q = attn.q.forward(normed.clone(), pass);
-        let k = attn.k.forward(normed.clone(), pass);
-        let v = attn.v.forward(normed, pass);
-        record("q", &q);
-        record("k", &k);
-        record("v", &v);
-        let q = kernels::rope(pass.kernels, q, table);
-        let k = kernels::rope(pass.kernels, k, table);
-        let context = kernels::attention(pass.kernels, q, k, v, config.num_heads, keys);
-        let x = attn.proj.forward_onto(x, context, pass);
-        record("attn_residual", &x);
-        let normed = self.norm2.forward(x.clone(), pass);
-        let x = self.mlp.forward_onto(x, normed, pass);
-        record("output", &x);
-        x
+        observer: &mut O,
+    ) -> Stream<'_> {
+        let VisionAttention { qkv, proj } = &self.attn;
+        let name = |part: &str| format!("vision.block{n}.{part}");
+
+        let (x, normed) = self.norm1.forward(stream, Some(qkv), pass);
+        if n > 0 {
+            observer.tensor(|| format!("vision.block{}.output", n - 1), || x.clone());
+        }
+        observer.tensor(|| name("input"), || x.clone());
+        observer.tensor(|| name("norm1"), || normed.clone());
+        let heads = Heads {
+            n_heads: config.num_heads,
+            n_kv_heads: config.num_heads,
+            head_dim: config.head_dim(),
+        };
+        let qkv = qkv::project(qkv, heads, normed, table, pass);
+        qkv::observe(observer, ["q", "k", "v"].map(name), heads, &qkv, table);
+        let context = kernels::attention(pass.kernels, qkv, heads, keys);
+        let output = proj.forward_with_coordinates(context, pass);
+
+        let stream = Stream::with(x, proj, output, pass);
+        let next = Some(&self.mlp.gate_up_proj);
+        let (x, normed) = self.norm2.forward(stream, next, pass);
+        observer.tensor(|| name("attn_residual"), || x.clone());
+        let output = self.mlp.forward(normed, pass);
+        Stream::with(x, &self.mlp.down_proj, output, pass)
     }
 }
 
@@ -149,8 +165,8 @@ impl Merger {
         let [n_patches, width] = normed.dims();
         let joined_width = self.linear1.weight.dims()[1];
         let joined = normed.reshape([n_patches * width / joined_width, joined_width]);
-        self.linear2
-            .forward(gelu(self.linear1.forward(joined, pass)), pass)
+        let hidden = gelu(self.linear1.forward_whole(joined, pass));
+        self.linear2.forward_whole(hidden, pass)
     }
 }
 

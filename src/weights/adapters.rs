@@ -2,12 +2,12 @@
 
 use crate::{
     Result,
-    kernels::LowRank,
+    kernels::{LowRank, Weight},
     model::{Decoder, DecoderLayer, Linear},
     text::Task,
 };
 
-use super::{Error, tensors::Tensors};
+use super::{Error, tables::stack_of, tensors::Tensors};
 
 /// Puts the pairs `<layer>.weight.lora_a` `[R, K]` and `.lora_b` `[N, R]` of a file onto the
 /// layers of the decoder.
@@ -22,9 +22,12 @@ pub fn attach_to_decoder(
 ) -> Result<()> {
     for (n, layer) in decoder.layers.iter_mut().enumerate() {
         for (part, linear) in linears(layer) {
-            let name = format!("blk.{n}.{part}.weight");
-            let pair = [format!("{name}.lora_a"), format!("{name}.lora_b")];
-            attach(file, linear, task, alpha, pair, &mut tensors)?;
+            let stack = stack_of(&format!("blk.{n}.{part}.weight"));
+            let pairs: Vec<[String; 2]> = stack
+                .iter()
+                .map(|name| ["a", "b"].map(|half| format!("{name}.lora_{half}")))
+                .collect();
+            attach(file, linear, task, alpha, &pairs, &mut tensors)?;
         }
     }
     match tensors.pop_first() {
@@ -49,66 +52,69 @@ pub fn attach_to_projector(
 ) -> Result<()> {
     let pair =
         ["a", "b"].map(|half| format!("multi_vector_projector.lora_{half}.{}", task.as_str()));
-    attach(file, linear, task, alpha, pair, tensors)
+    attach(file, linear, task, alpha, &[pair], tensors)
 }
 
-/// The adaptable layers of a decoder layer by their GGUF names.
-fn linears(layer: &mut DecoderLayer) -> [(&'static str, &mut Linear); 7] {
+/// The adaptable layers of a decoder layer by their GGUF names, stacks by that of their first.
+fn linears(layer: &mut DecoderLayer) -> [(&'static str, &mut Linear); 4] {
     [
-        ("attn_q", &mut layer.self_attn.q_proj),
-        ("attn_k", &mut layer.self_attn.k_proj),
-        ("attn_v", &mut layer.self_attn.v_proj),
+        ("attn_q", &mut layer.self_attn.qkv_proj),
         ("attn_output", &mut layer.self_attn.o_proj),
-        ("ffn_gate", &mut layer.mlp.gate_proj),
-        ("ffn_up", &mut layer.mlp.up_proj),
+        ("ffn_gate", &mut layer.mlp.gate_up_proj),
         ("ffn_down", &mut layer.mlp.down_proj),
     ]
 }
 
-/// Takes both halves of a pair; a layer without a pair stays as it is.
+/// Takes both halves of every pair of a stack; a stack without any pair stays as it is.
 fn attach(
     file: &str,
     linear: &mut Linear,
     task: Task,
     alpha: f32,
-    [name_a, name_b]: [String; 2],
+    names: &[[String; 2]],
     tensors: &mut Tensors,
 ) -> Result<()> {
-    let [n_out, n_in] = linear.weight.dims();
-    let (a, b) = match (tensors.remove(&name_a), tensors.remove(&name_b)) {
-        (None, None) => return Ok(()),
-        (Some(a), Some(b)) => (a, b),
-        (Some(a), None) => {
-            let rank = a.shape().first().copied().unwrap_or(0);
-            return Err(missing(file, name_b, vec![n_out, rank]));
-        }
-        (None, Some(b)) => {
-            let rank = b.shape().last().copied().unwrap_or(0);
-            return Err(missing(file, name_a, vec![rank, n_in]));
-        }
-    };
-    let rank = a.shape().first().copied().unwrap_or(0);
-    for (name, found, needed) in [
-        (name_a, a.shape(), [rank, n_in]),
-        (name_b, b.shape(), [n_out, rank]),
-    ] {
-        if found != needed {
-            return Err(Error::WrongShape {
-                file: file.to_string(),
-                tensor: name,
-                needed: needed.to_vec(),
-                found: found.to_vec(),
+    if names
+        .iter()
+        .flatten()
+        .all(|name| !tensors.contains_key(name))
+    {
+        return Ok(());
+    }
+    let n_in = linear.weight.dims()[1];
+    // One rank for all: the first that is there.
+    let rank = names.iter().find_map(|[a, b]| {
+        let first = tensors.get(a).and_then(|a| a.shape().first());
+        first.or(tensors.get(b).and_then(|b| b.shape().last()))
+    });
+    let rank = rank.copied().unwrap_or(0);
+    let (mut a_parts, mut b_parts) = (Vec::new(), Vec::new());
+    for ([name_a, name_b], n_out) in names.iter().zip(linear.weight.part_rows()) {
+        for (name, needed, parts) in [
+            (name_a, [rank, n_in], &mut a_parts),
+            (name_b, [n_out, rank], &mut b_parts),
+        ] {
+            let stored = tensors
+                .remove(name)
+                .ok_or_else(|| missing(file, name.clone(), needed.to_vec()))?;
+            if stored.shape() != needed {
+                return Err(Error::WrongShape {
+                    file: file.to_string(),
+                    tensor: name.clone(),
+                    needed: needed.to_vec(),
+                    found: stored.shape().to_vec(),
+                }
+                .into());
             }
-            .into());
+            parts.push(stored.into_weight(needed));
         }
     }
-    let scale = f64::from(alpha) / rank as f64;
-    let b = match scale == 1.0 {
-        true => b.into_weight([n_out, rank]),
-        false => b.into_dense([n_out, rank]).mul_scalar(scale).into(),
+    let update = LowRank {
+        a: Weight::stacked(a_parts),
+        b: Weight::stacked(b_parts),
+        scale: (f64::from(alpha) / rank as f64) as f32,
     };
-    let a = a.into_weight([rank, n_in]);
-    linear.adapters.insert(task, LowRank { a, b });
+    linear.adapters.insert(task, update);
     Ok(())
 }
 

@@ -55,6 +55,9 @@ struct Parts {
     file: String,
     /// Tensor under way.
     upload: Option<Upload>,
+    /// What the current file holds, and the buffers that several of it share.
+    infos: Vec<TensorInfo>,
+    shared: upload::Shared,
     /// Names and shapes the current file's tensors are checked against; none takes everything.
     plan: Option<BTreeMap<String, Vec<usize>>>,
     /// Tensors of the current file.
@@ -83,6 +86,8 @@ impl Loader {
             role: Role::Text,
             file: String::new(),
             upload: None,
+            infos: Vec::new(),
+            shared: upload::Shared::new(),
             plan: None,
             tensors: Tensors::new(),
             text: None,
@@ -297,6 +302,8 @@ impl Parts {
 
 impl Sink for Parts {
     fn header(&mut self, header: &Header) -> Result<()> {
+        self.infos = header.tensors.clone();
+        self.shared.clear();
         match self.role {
             Role::Text => self.text_header(header)?,
             Role::Vision => {
@@ -347,7 +354,13 @@ impl Sink for Parts {
             log::warn!("`{}`: tensor `{}` is not used", self.file, info.name);
             return Ok(Want::Nothing);
         }
-        self.upload = Some(Upload::new(&self.device, &self.file, info)?);
+        self.upload = Some(Upload::new(
+            &self.device,
+            &self.file,
+            info,
+            &self.infos,
+            &mut self.shared,
+        )?);
         Ok(upload::form(&self.device, info))
     }
 
@@ -367,7 +380,7 @@ impl Sink for Parts {
 
     fn end(&mut self, info: &TensorInfo) -> Result<()> {
         if let Some(upload) = self.upload.take() {
-            let stored = upload.finish(info, upload::form(&self.device, info));
+            let stored = upload.finish(info);
             self.tensors.insert(info.name.clone(), stored);
         }
         Ok(())

@@ -18,7 +18,7 @@ pub trait Sink {
     fn begin(&mut self, info: &TensorInfo) -> Result<Want>;
     /// The next values of the tensor that began last.
     fn values(&mut self, values: &[f32]) -> Result<()>;
-    /// The next blocks of the tensor that began last, a multiple of four bytes but at its end.
+    /// The next whole blocks of the tensor that began last.
     fn blocks(&mut self, bytes: &[u8]) -> Result<()>;
     /// The tensor is complete.
     fn end(&mut self, info: &TensorInfo) -> Result<()>;
@@ -199,10 +199,8 @@ impl Body {
             if !is_last && self.pending.len() < PIECE_BYTES {
                 return Ok(());
             }
-            // Two blocks of any format are a multiple of four bytes.
-            let unit = if is_last { 1 } else { 2 };
             let block_bytes = info.tensor_type.block_bytes();
-            let n_blocks = self.pending.len() / block_bytes / unit * unit;
+            let n_blocks = self.pending.len() / block_bytes;
             let whole = &self.pending[..n_blocks * block_bytes];
             if let Some(block) = gguf::first_not_finite(info.tensor_type, whole) {
                 let before = self.done as usize / block_bytes;

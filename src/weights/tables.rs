@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     Result,
+    kernels::Weight,
     model::{
         Decoder, DecoderLayer, Linear, Merger, Mlp, Projector, RmsNorm, SelfAttention, TextConfig,
         VisionAttention, VisionBlock, VisionConfig, VisionTower,
@@ -28,10 +29,60 @@ fn linear(
     Ok(Linear::new(weight, bias))
 }
 
+/// Several linear layers of the same input as one: `(name, n_out)` each.
+fn stacked_linear(
+    source: &mut Source,
+    parts: &[(String, usize)],
+    n_in: usize,
+    bias: bool,
+) -> Result<Linear> {
+    let mut weights = Vec::with_capacity(parts.len());
+    let mut biases = Vec::with_capacity(parts.len());
+    for (name, n_out) in parts {
+        let part = linear(source, name, n_in, *n_out, bias)?;
+        weights.push(part.weight);
+        biases.extend(part.bias);
+    }
+    let bias = bias.then(|| Tensor::cat(biases, 0));
+    Ok(Linear::new(Weight::stacked(weights), bias))
+}
+
+/// The tensors that are multiplied with the same input as `name`, in the order of their rows, or
+/// `name` alone. On a graphics device they share a buffer, and so a kernel.
+pub fn stack_of(name: &str) -> Vec<String> {
+    for parts in [STACK_QKV.as_slice(), STACK_GATE_UP.as_slice()] {
+        for part in parts {
+            let Some((before, after)) = name.split_once(&format!(".{part}.weight")) else {
+                continue;
+            };
+            let name_of = |part: &&str| format!("{before}.{part}.weight{after}");
+            return parts.iter().map(name_of).collect();
+        }
+    }
+    vec![name.to_string()]
+}
+
+const STACK_QKV: [&str; 3] = ["attn_q", "attn_k", "attn_v"];
+const STACK_GATE_UP: [&str; 2] = ["ffn_gate", "ffn_up"];
+
 fn rms_norm(source: &mut Source, name: &str, width: usize, eps: f64) -> Result<RmsNorm> {
     Ok(RmsNorm {
         weight: source.take(&format!("{name}.weight"), [width])?,
         eps,
+    })
+}
+
+fn mlp(
+    source: &mut Source,
+    name: impl Fn(&str) -> String,
+    hidden: usize,
+    intermediate: usize,
+    bias: bool,
+) -> Result<Mlp> {
+    let parts = STACK_GATE_UP.map(|part| (name(part), intermediate));
+    Ok(Mlp {
+        gate_up_proj: stacked_linear(source, &parts, hidden, bias)?,
+        down_proj: linear(source, &name("ffn_down"), intermediate, hidden, bias)?,
     })
 }
 
@@ -48,35 +99,14 @@ pub fn decoder(config: &TextConfig, source: &mut Source) -> Result<Decoder> {
         layers.push(DecoderLayer {
             input_layernorm: rms_norm(source, &name("attn_norm"), hidden, eps)?,
             self_attn: SelfAttention {
-                q_proj: linear(source, &name("attn_q"), hidden, context, true)?,
-                k_proj: linear(source, &name("attn_k"), hidden, kv, true)?,
-                v_proj: linear(source, &name("attn_v"), hidden, kv, true)?,
+                qkv_proj: {
+                    let [q, k, v] = STACK_QKV.map(name);
+                    stacked_linear(source, &[(q, context), (k, kv), (v, kv)], hidden, true)?
+                },
                 o_proj: linear(source, &name("attn_output"), context, hidden, false)?,
             },
             post_attention_layernorm: rms_norm(source, &name("ffn_norm"), hidden, eps)?,
-            mlp: Mlp {
-                gate_proj: linear(
-                    source,
-                    &name("ffn_gate"),
-                    hidden,
-                    config.intermediate_size,
-                    false,
-                )?,
-                up_proj: linear(
-                    source,
-                    &name("ffn_up"),
-                    hidden,
-                    config.intermediate_size,
-                    false,
-                )?,
-                down_proj: linear(
-                    source,
-                    &name("ffn_down"),
-                    config.intermediate_size,
-                    hidden,
-                    false,
-                )?,
-            },
+            mlp: mlp(source, name, hidden, config.intermediate_size, false)?,
         });
     }
     let norm = rms_norm(source, "output_norm", hidden, eps)?;
@@ -99,35 +129,14 @@ pub fn vision_tower(config: &VisionConfig, source: &mut Source) -> Result<Vision
         blocks.push(VisionBlock {
             norm1: rms_norm(source, &name("ln1"), hidden, eps)?,
             attn: VisionAttention {
-                q: linear(source, &name("attn_q"), hidden, hidden, true)?,
-                k: linear(source, &name("attn_k"), hidden, hidden, true)?,
-                v: linear(source, &name("attn_v"), hidden, hidden, true)?,
+                qkv: {
+                    let parts = STACK_QKV.map(|part| (name(part), hidden));
+                    stacked_linear(source, &parts, hidden, true)?
+                },
                 proj: linear(source, &name("attn_out"), hidden, hidden, true)?,
             },
             norm2: rms_norm(source, &name("ln2"), hidden, eps)?,
-            mlp: Mlp {
-                gate_proj: linear(
-                    source,
-                    &name("ffn_gate"),
-                    hidden,
-                    config.intermediate_size,
-                    true,
-                )?,
-                up_proj: linear(
-                    source,
-                    &name("ffn_up"),
-                    hidden,
-                    config.intermediate_size,
-                    true,
-                )?,
-                down_proj: linear(
-                    source,
-                    &name("ffn_down"),
-                    config.intermediate_size,
-                    hidden,
-                    true,
-                )?,
-            },
+            mlp: mlp(source, name, hidden, config.intermediate_size, true)?,
         });
     }
     let joined = hidden * config.merge_unit();

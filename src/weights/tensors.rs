@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::{
     Result,
-    kernels::{Blocks, Weight},
+    kernels::{Packed, Weight},
 };
 
 use super::Error;
@@ -35,8 +35,8 @@ pub enum Stored {
         shape: Vec<usize>,
         values: Tensor<1>,
     },
-    /// A matrix as it is in the file.
-    Blocks(Blocks),
+    /// A matrix in the blocks of its file.
+    Packed(Packed),
 }
 
 impl Stored {
@@ -44,15 +44,15 @@ impl Stored {
     pub fn shape(&self) -> &[usize] {
         match self {
             Stored::Values { shape, .. } => shape,
-            Stored::Blocks(blocks) => &blocks.shape,
+            Stored::Packed(packed) => &packed.shape,
         }
     }
 
     /// As a matrix. The shape was compared before.
     pub fn into_weight(self, shape: [usize; 2]) -> Weight {
         match self {
-            Stored::Values { values, .. } => Weight::Dense(values.reshape(shape)),
-            Stored::Blocks(blocks) => Weight::Blocks(blocks),
+            Stored::Values { values, .. } => values.reshape(shape).into(),
+            Stored::Packed(packed) => Weight::Packed(vec![packed]),
         }
     }
 
@@ -60,7 +60,7 @@ impl Stored {
     pub fn into_dense<const D: usize>(self, shape: [usize; D]) -> Tensor<D> {
         match self {
             Stored::Values { values, .. } => values.reshape(shape),
-            Stored::Blocks(blocks) => blocks.dense().reshape(shape),
+            Stored::Packed(packed) => packed.dense().reshape(shape),
         }
     }
 }
@@ -109,7 +109,7 @@ impl<'a> Source<'a> {
     pub fn take_weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight> {
         Ok(match self.stored(name, &shape)? {
             Some(stored) => stored.into_weight(shape),
-            None => Weight::Dense(Tensor::zeros([1, 1], &Device::flex())),
+            None => Tensor::zeros([1, 1], &Device::flex()).into(),
         })
     }
 

@@ -24,10 +24,13 @@ export const tarball = once(() => {
   return join(folder, packed.filename);
 });
 
-/** A fresh copy of an application, with the packed package installed in it. Nothing is fetched. */
-export function install(name, from = join(here, 'apps', name)) {
+/**
+ * A fresh copy of an application with the packed package installed. Nothing is fetched.
+ * `as` names the copy where two tests use one application; `from` is where it lies.
+ */
+export function install(name, { as = name, from = join(here, 'apps', name) } = {}) {
   if (!existsSync(join(CONSUMERS, 'node_modules'))) throw new Error(`${CONSUMERS}/node_modules is missing: scripts/setup.sh consumers`);
-  const app = join(CONSUMERS, 'apps', name);
+  const app = join(CONSUMERS, 'apps', as);
   rmSync(app, { recursive: true, force: true });
   cpSync(from, app, { recursive: true });
   execFileSync(npm, ['install', '--offline', '--no-audit', '--no-fund', '--omit=peer', '--loglevel=error', tarball()], { cwd: app, stdio: ['ignore', 'ignore', 'inherit'] });
@@ -113,6 +116,17 @@ export function swiftShader() {
   const driver = folders.map((folder) => join(folder, 'vk_swiftshader_icd.json')).find((path) => existsSync(path));
   if (driver === undefined) throw new Error(`no vk_swiftshader_icd.json in ${folders.join(', ')}`);
   return { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver };
+}
+
+/** The command: JINA_EMBED, or the newest one in cargo's target directory. */
+export function jinaEmbed() {
+  const given = process.env['JINA_EMBED'];
+  if (given) return given;
+  const target = process.env['CARGO_TARGET_DIR'] ?? join(homedir(), '.cache/jina-embeddings-web/target');
+  const built = ['release', 'debug'].map((profile) => join(target, profile, 'jina-embed')).filter((path) => existsSync(path));
+  const newest = built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+  if (newest === undefined) throw new Error(`no jina-embed in ${target}; build it with: cargo build --no-default-features --features cli --bin jina-embed`);
+  return newest;
 }
 
 /** Every file below a folder, with what it holds as text. */

@@ -13,7 +13,7 @@ const WASM = 'wasm/jina_embeddings_edge_bg.wasm';
 
 /** The example with the packed package in place of the published one. */
 export function installExample() {
-  const app = install('edge-worker', join(ROOT, 'tests/edge/app'));
+  const app = install('edge-worker', { from: join(ROOT, 'tests/edge/app') });
   cpSync(join(ROOT, 'examples/edge-worker/src'), app, { recursive: true });
   return { app, packaged: join(app, 'node_modules/jina-embeddings-web') };
 }

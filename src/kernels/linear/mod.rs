@@ -1,113 +1,88 @@
-//! `y = x Wᵀ (+ bias) (+ (x Aᵀ) Bᵀ) (+ residual)`
+//! `y = finish(x Wᵀ + bias + t Bᵀ)`: every product of the model, with what follows it.
 //!
 //! Letters: M = rows of x, K = inputs, N = outputs, R = rank.
+//!
+//! A low-rank update `(x Aᵀ) Bᵀ` takes two products. The first rides along with whatever makes x:
+//! rows of A are appended to the matrix before, or multiplied by the norm ([`super::add_norm`]), so
+//! x arrives as `[M, K + R]` with its coordinates `t = x Aᵀ` behind it, and no launch is spent.
 
+mod fused;
+mod portable;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::Tensor;
 
-use super::{
-    Kernels, Weight,
-    launch::{Kernel, contiguous},
-};
+use super::{Kernels, RopeTable, Weight};
 
-/// A low-rank update of a weight.
+/// A low-rank update of a weight, or of several stacked ones, each with its own pair.
 #[derive(Debug, Clone)]
 pub struct LowRank {
-    /// `[R, K]`
+    /// `[parts * R, K]`
     pub a: Weight,
-    /// `[N, R]`, already multiplied by `alpha / R`
+    /// `[N, R]`
     pub b: Weight,
+    /// `alpha / R`
+    pub scale: f32,
 }
 
-/// - `x`: `[M, K]`, `weight`: `[N, K]`, `bias`: `[N]`, `residual`: `[M, N]`
-/// - returns: `[M, N]`
-pub fn linear(
-    kernels: Kernels,
-    x: Tensor<2>,
-    weight: &Weight,
-    bias: Option<&Tensor<1>>,
-    update: Option<&LowRank>,
-    residual: Option<Tensor<2>>,
-) -> Tensor<2> {
-    let n_in = x.dims()[1];
-    let rank = update.map_or(0, |update| update.a.dims()[0]);
-    // The kernel reads four numbers at once.
-    let fits = n_in.is_multiple_of(4) && rank.is_multiple_of(4);
-    match kernels {
-        Kernels::Direct if fits => direct(x, weight, bias, update, residual),
-        _ => portable(x, weight, bias, update, residual),
+impl LowRank {
+    /// R
+    pub fn rank(&self) -> usize {
+        self.b.dims()[1]
     }
 }
 
-fn portable(
-    x: Tensor<2>,
-    weight: &Weight,
-    bias: Option<&Tensor<1>>,
-    update: Option<&LowRank>,
-    residual: Option<Tensor<2>>,
-) -> Tensor<2> {
-    let product = |x: Tensor<2>, w: &Weight| x.matmul(w.dense().transpose());
-    let update = update.map(|update| product(product(x.clone(), &update.a), &update.b));
-    let mut y = product(x, weight);
-    if let Some(bias) = bias {
-        y = y + bias.clone().unsqueeze();
-    }
-    for addend in [update, residual].into_iter().flatten() {
-        y = y + addend;
-    }
-    y
+/// What is done with a product before it is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Finish<'a> {
+    /// Nothing.
+    Plain,
+    /// Rotates the heads among the first `n_rotated` columns: queries and keys, not values.
+    Rotate {
+        table: &'a RopeTable,
+        n_rotated: usize,
+    },
+    /// `silu(gate) * up`, of the gate in the first half of the columns and up in the second.
+    SiluMul,
 }
 
-fn direct(
-    x: Tensor<2>,
-    weight: &Weight,
-    bias: Option<&Tensor<1>>,
-    update: Option<&LowRank>,
-    residual: Option<Tensor<2>>,
-) -> Tensor<2> {
-    const WORKGROUP: [u32; 2] = [8, 4];
-    /// Rows and columns of one invocation.
-    const TILE: u32 = 4;
-    let [m, k] = x.dims();
-    let n = weight.dims()[0];
-    let mut inputs = vec![("x", "vec4<f32>"), ("w", "vec4<f32>")];
-    let mut lines = [("bias", ""), ("low_rank", ""), ("residual", "")];
-    let mut tensors = vec![x.clone(), weight.dense()];
-    let mut rank = 0;
-    if let Some(bias) = bias {
-        inputs.push(("bias", "f32"));
-        lines[0].1 = "sum += bias[n];";
-        tensors.push(bias.clone().unsqueeze());
+/// A product and what belongs to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear<'a> {
+    /// `[N, K]`
+    pub weight: &'a Weight,
+    /// `[N]`
+    pub bias: Option<&'a Tensor<1>>,
+    /// Its coordinates come with x.
+    pub low_rank: Option<&'a LowRank>,
+    /// `[R, K]`: more rows to multiply with, without bias. Only with [`Finish::Plain`].
+    pub appended: Option<&'a Weight>,
+    pub finish: Finish<'a>,
+}
+
+impl<'a> Linear<'a> {
+    /// A product alone.
+    pub fn new(weight: &'a Weight) -> Self {
+        Self {
+            weight,
+            bias: None,
+            low_rank: None,
+            appended: None,
+            finish: Finish::Plain,
+        }
     }
-    if let Some(LowRank { a, b }) = update {
-        rank = a.dims()[0];
-        inputs.extend([("t", "vec4<f32>"), ("b", "vec4<f32>")]);
-        lines[1].1 = "for (var r = 0u; r < info[3]; r++) { sum += dot(t[m * info[3] + r], b[n * info[3] + r]); }";
-        tensors.extend([direct(x, a, None, None, None), b.dense()]);
+
+    /// Computes it.
+    ///
+    /// - `x`: `[M, K]`, or `[M, K + parts * R]` with a low-rank update
+    /// - returns: `[M, N]`; `[M, N + R]` with appended rows; `[M, N / 2]` after [`Finish::SiluMul`]
+    pub fn run(&self, kernels: Kernels, x: Tensor<2>) -> Tensor<2> {
+        match kernels {
+            Kernels::Portable => portable::run(self, x),
+            Kernels::Direct | Kernels::Tiled => {
+                fused::run(self, kernels, &x).unwrap_or_else(|| portable::run(self, x))
+            }
+        }
     }
-    if let Some(residual) = residual {
-        inputs.push(("residual", "f32"));
-        lines[2].1 = "sum += residual[m * N + n];";
-        tensors.push(residual);
-    }
-    let kernel = Kernel {
-        source: include_str!("kernel.wgsl"),
-        inputs,
-        output: "f32",
-        constants: lines.map(|(name, line)| (name, line.to_string())).to_vec(),
-        workgroup_size: WORKGROUP,
-    };
-    let (m32, n32) = (m as u32, n as u32);
-    kernel.launch(
-        tensors.into_iter().filter_map(contiguous).collect(),
-        [m, n],
-        [
-            n32.div_ceil(WORKGROUP[0] * TILE),
-            m32.div_ceil(WORKGROUP[1] * TILE),
-            1,
-        ],
-        &[m32, n32, k as u32 / 4, rank as u32 / 4],
-    )
 }

@@ -1,88 +1,259 @@
-//! The kernel and its portable form against a plain loop in f64, over shapes that fit no tile.
+//! The kernels and the portable form against a plain loop in f64, over shapes that fit no tile.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernels::testing::{assert_close, device, numbers, tensor};
+use crate::{
+    gguf::TensorType,
+    kernels::testing::{
+        Matrix, assert_close, device, f64s, numbers, packed, product, tensor, weight,
+    },
+};
 
-/// `y[m, n] = Σ x[m, k] w[n, k] + bias[n] + Σ t[m, r] b[n, r] + residual[m, n]`
-fn reference([m, n, k, r]: [usize; 4], [x, w, bias, a, b, residual]: [&[f32]; 6]) -> Vec<f64> {
-    let dot = |p: &[f32], q: &[f32]| -> f64 {
-        p.iter()
-            .zip(q)
-            .map(|(p, q)| f64::from(*p) * f64::from(*q))
-            .sum()
-    };
-    let mut y = Vec::with_capacity(m * n);
-    for row in 0..m {
-        let input = &x[row * k..(row + 1) * k];
-        let t: Vec<f64> = (0..r)
-            .map(|rank| dot(input, &a[rank * k..(rank + 1) * k]))
-            .collect();
-        for col in 0..n {
-            let mut sum = dot(input, &w[col * k..(col + 1) * k]);
-            sum += bias.get(col).map_or(0.0, |value| f64::from(*value));
-            sum += (0..r)
-                .map(|rank| t[rank] * f64::from(b[col * r + rank]))
-                .sum::<f64>();
-            sum += residual
-                .get(row * n + col)
-                .map_or(0.0, |value| f64::from(*value));
-            y.push(sum);
+/// `x Wᵀ + bias + scale * (t Bᵀ)` part by part, from x with its coordinates.
+fn reference(
+    x: &[f32],
+    [m, k, rank]: [usize; 3],
+    parts: &[&Matrix],
+    bias: &[f32],
+    b: &[&Matrix],
+    scale: f64,
+) -> Vec<f64> {
+    let width = k + rank * b.len();
+    let x = f64s(x);
+    let numbers: Vec<f64> = x.chunks(width).flat_map(|row| row[..k].to_vec()).collect();
+    let mut y = product(&numbers, parts, k);
+    let n = y.len() / m;
+    for (row, x) in y.chunks_mut(n).zip(x.chunks(width)) {
+        let mut column = 0;
+        for (part, b) in b.iter().enumerate() {
+            let t = &x[k + part * rank..][..rank];
+            for value in product(t, &[b], rank) {
+                row[column] += scale * value;
+                column += 1;
+            }
+        }
+        for (value, bias) in row.iter_mut().zip(bias) {
+            *value += f64::from(*bias);
         }
     }
     y
 }
 
+fn low_rank(kernels: Kernels, b: &[&Matrix]) -> Option<LowRank> {
+    (!b.is_empty()).then(|| LowRank {
+        a: tensor(&[0.0], [1, 1], &device(kernels)).into(),
+        b: weight(kernels, b),
+        scale: 0.5,
+    })
+}
+
+/// Largest error, over the largest number needed: sums of some hundred terms.
+const TOLERANCE: f64 = 1e-5;
+const FORMS: [Kernels; 3] = [Kernels::Portable, Kernels::Tiled, Kernels::Direct];
+const WEIGHTS: [TensorType; 6] = [
+    TensorType::Q4_0,
+    TensorType::Q8_0,
+    TensorType::Q4_K,
+    TensorType::Q6_K,
+    TensorType::F16,
+    TensorType::F32,
+];
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn every_form_equals_the_plain_loop(
+    fn a_product_with_bias_and_appended_rows_equals_the_plain_loop(
         m in 1usize..131,
-        n in 1usize..97,
-        k4 in 1usize..48,
-        r4 in 0usize..3,
-        with_bias: bool,
-        with_residual: bool,
+        n in 1usize..150,
+        blocks in 1usize..4,
+        which in 0usize..WEIGHTS.len(),
+        appended in 0usize..40,
+        has_bias: bool,
+        magnitude in -3i32..6,
         seed: u64,
     ) {
-        let (k, r) = (k4 * 4, r4 * 4);
-        let x = numbers(seed, m * k, 2.0);
-        let w = numbers(seed.wrapping_add(1), n * k, 1.0);
-        let bias = numbers(seed.wrapping_add(2), if with_bias { n } else { 0 }, 50.0);
-        let a = numbers(seed.wrapping_add(3), r * k, 0.5);
-        let b = numbers(seed.wrapping_add(4), n * r, 0.5);
-        let residual = numbers(seed.wrapping_add(5), if with_residual { m * n } else { 0 }, 10.0);
-        let needed = reference([m, n, k, r], [&x, &w, &bias, &a, &b, &residual]);
-        for (kernels, device) in [
-            (Kernels::Portable, device(Kernels::Portable)),
-            (Kernels::Tiled, device(Kernels::Tiled)),
-            (Kernels::Direct, device(Kernels::Direct)),
-        ] {
-            let update = (r > 0)
-                .then(|| LowRank { a: tensor(&a, [r, k], &device).into(), b: tensor(&b, [n, r], &device).into() });
-            let bias = with_bias.then(|| tensor(&bias, [n], &device));
-            let residual = with_residual.then(|| tensor(&residual, [m, n], &device));
-            let (x, w) = (tensor(&x, [m, k], &device), tensor(&w, [n, k], &device));
-            let y = linear(kernels, x, &w.into(), bias.as_ref(), update.as_ref(), residual);
-            assert_close(y, &needed, 1e-5);
+        let tensor_type = WEIGHTS[which];
+        // Rows of numbers end anywhere, if only on a multiple of four.
+        let k = blocks * if tensor_type.block_elements() == 1 { 36 } else { tensor_type.block_elements() };
+        let x = numbers(seed, m * k, 10f32.powi(magnitude));
+        let w = Matrix::random(tensor_type, [n, k], seed.wrapping_add(1));
+        let a = Matrix::random(TensorType::F16, [appended.max(1), k], seed.wrapping_add(2));
+        let bias = numbers(seed.wrapping_add(3), if has_bias { n } else { 0 }, 50.0);
+        let parts = if appended > 0 { vec![&w, &a] } else { vec![&w] };
+        let mut needed = reference(&x, [m, k, 0], &parts, &[], &[], 1.0);
+        let columns = needed.len() / m;
+        for row in needed.chunks_mut(columns) {
+            for (value, bias) in row.iter_mut().zip(&bias) {
+                *value += f64::from(*bias);
+            }
+        }
+        for kernels in FORMS {
+            let device = device(kernels);
+            let bias = has_bias.then(|| tensor(&bias, [n], &device));
+            let (w, a) = (weight(kernels, &[&w]), weight(kernels, &[&a]));
+            let linear = Linear {
+                bias: bias.as_ref(),
+                appended: (appended > 0).then_some(&a),
+                ..Linear::new(&w)
+            };
+            assert_close(linear.run(kernels, tensor(&x, [m, k], &device)), &needed, TOLERANCE);
+        }
+    }
+
+    #[test]
+    fn queries_and_keys_turn_and_values_do_not(
+        m in 1usize..100,
+        n_kv in 1usize..4,
+        groups in 1usize..5,
+        half in 4usize..40,
+        rank4 in 0usize..4,
+        mixed: bool,
+        seed: u64,
+    ) {
+        let (head_dim, k, rank) = (half * 2, 64, rank4 * 4);
+        let rows = [n_kv * groups * head_dim, n_kv * head_dim, n_kv * head_dim];
+        let last = if mixed { TensorType::Q8_0 } else { TensorType::Q4_0 };
+        let types = [TensorType::Q4_0, TensorType::Q4_0, last];
+        let parts = [0, 1, 2].map(|i| Matrix::random(types[i], [rows[i], k], seed.wrapping_add(i as u64)));
+        let b = [0, 1, 2].map(|i| {
+            Matrix::random(TensorType::F16, [rows[i], rank.max(1)], seed.wrapping_add(3 + i as u64))
+        });
+        let parts: Vec<&Matrix> = parts.iter().collect();
+        let b: Vec<&Matrix> = if rank > 0 { b.iter().collect() } else { Vec::new() };
+        let x = numbers(seed.wrapping_add(6), m * (k + rank * b.len()), 2.0);
+        let n: usize = rows.iter().sum();
+        let n_rotated = rows[0] + rows[1];
+        let bias = numbers(seed.wrapping_add(7), n, 20.0);
+        let angles = numbers(seed.wrapping_add(8), m * half, 100.0);
+        let cos: Vec<f32> = angles.iter().map(|angle| angle.cos()).collect();
+        let sin: Vec<f32> = angles.iter().map(|angle| angle.sin()).collect();
+        let mut needed = reference(&x, [m, k, rank], &parts, &bias, &b, 0.5);
+        for (row, y) in needed.chunks_mut(n).enumerate() {
+            for head in y[..n_rotated].chunks_mut(head_dim) {
+                for i in 0..half {
+                    let (c, s) = (f64::from(cos[row * half + i]), f64::from(sin[row * half + i]));
+                    let (p, q) = (head[i], head[i + half]);
+                    head[i] = p * c - q * s;
+                    head[i + half] = q * c + p * s;
+                }
+            }
+        }
+        for kernels in FORMS {
+            let device = device(kernels);
+            let table = RopeTable::new(&cos, &sin, head_dim, &device);
+            let low_rank = low_rank(kernels, &b);
+            let w = weight(kernels, &parts);
+            let bias = tensor(&bias, [n], &device);
+            let linear = Linear {
+                bias: Some(&bias),
+                low_rank: low_rank.as_ref(),
+                finish: Finish::Rotate { table: &table, n_rotated },
+                ..Linear::new(&w)
+            };
+            let x = tensor(&x, [m, k + rank * b.len()], &device);
+            assert_close(linear.run(kernels, x), &needed, TOLERANCE);
+        }
+    }
+
+    #[test]
+    fn a_gate_opens_for_its_own_column(
+        m in 1usize..100,
+        n in 1usize..150,
+        rank4 in 0usize..4,
+        mixed: bool,
+        has_bias: bool,
+        seed: u64,
+    ) {
+        let (k, rank) = (64, rank4 * 4);
+        let up_type = if mixed { TensorType::Q8_0 } else { TensorType::Q4_0 };
+        let parts = [
+            Matrix::random(TensorType::Q4_0, [n, k], seed),
+            Matrix::random(up_type, [n, k], seed.wrapping_add(1)),
+        ];
+        let b = [2, 3].map(|i| Matrix::random(TensorType::F16, [n, rank.max(1)], seed.wrapping_add(i)));
+        let parts: Vec<&Matrix> = parts.iter().collect();
+        let b: Vec<&Matrix> = if rank > 0 { b.iter().collect() } else { Vec::new() };
+        let x = numbers(seed.wrapping_add(4), m * (k + rank * b.len()), 0.3);
+        let bias = numbers(seed.wrapping_add(5), if has_bias { 2 * n } else { 0 }, 1.0);
+        let both = reference(&x, [m, k, rank], &parts, &bias, &b, 0.5);
+        let needed: Vec<f64> = both
+            .chunks(2 * n)
+            .flat_map(|row| (0..n).map(|i| row[i] / (1.0 + (-row[i]).exp()) * row[n + i]))
+            .collect();
+        for kernels in FORMS {
+            let device = device(kernels);
+            let low_rank = low_rank(kernels, &b);
+            let w = weight(kernels, &parts);
+            let bias = has_bias.then(|| tensor(&bias, [2 * n], &device));
+            let linear = Linear {
+                bias: bias.as_ref(),
+                low_rank: low_rank.as_ref(),
+                finish: Finish::SiluMul,
+                ..Linear::new(&w)
+            };
+            let x = tensor(&x, [m, k + rank * b.len()], &device);
+            // lavapipe's exp is off by 6e-5 of its value.
+            assert_close(linear.run(kernels, x), &needed, 1e-4);
         }
     }
 }
 
 #[test]
-fn an_input_width_that_no_vector_fits_is_computed_all_the_same() {
-    let (x, w) = (numbers(1, 3 * 7, 1.0), numbers(2, 5 * 7, 1.0));
-    let needed = reference([3, 5, 7, 0], [&x, &w, &[], &[], &[], &[]]);
-    let device = device(Kernels::Direct);
-    let y = linear(
-        Kernels::Direct,
-        tensor(&x, [3, 7], &device),
-        &tensor(&w, [5, 7], &device).into(),
-        None,
-        None,
-        None,
-    );
-    assert_close(y, &needed, 1e-5);
+fn large_products_are_cut_alike() {
+    // Enough weights for the large cuts of software adapters, and lanes, tiles of both heights.
+    let (n, k) = (1100, 1024);
+    let w = Matrix::random(TensorType::Q4_0, [n, k], 5);
+    for m in [1, 3, 8, 9, 16, 31, 67] {
+        let x = numbers(m as u64, m * k, 1.0);
+        let needed = reference(&x, [m, k, 0], &[&w], &[], &[], 1.0);
+        for kernels in [Kernels::Tiled, Kernels::Direct] {
+            let weight = weight(kernels, &[&w]);
+            let x = tensor(&x, [m, k], &device(kernels));
+            assert_close(Linear::new(&weight).run(kernels, x), &needed, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn blocks_of_zeros_give_zeros() {
+    let (n, k) = (70, 256);
+    for tensor_type in [
+        TensorType::Q4_0,
+        TensorType::Q8_0,
+        TensorType::Q4_K,
+        TensorType::Q6_K,
+    ] {
+        let n_blocks = n * k / tensor_type.block_elements();
+        let bytes = vec![0; n_blocks * tensor_type.block_bytes()];
+        let weight = packed(&[(tensor_type, [n, k], &bytes)]);
+        for kernels in [Kernels::Tiled, Kernels::Direct] {
+            let x = tensor(&numbers(1, 5 * k, 1e6), [5, k], &device(kernels));
+            assert_close(Linear::new(&weight).run(kernels, x), &vec![0.0; 5 * n], 0.0);
+        }
+    }
+}
+
+/// A matrix of numbers that was never packed, such as the patch embedding, of a width that no
+/// vector fits and of one that does.
+#[test]
+fn numbers_row_by_row_are_multiplied_where_they_lie() {
+    let (m, n) = (37, 50);
+    for k in [7, 44] {
+        let x = numbers(1, m * k, 1.0);
+        let matrix = Matrix {
+            tensor_type: TensorType::F32,
+            shape: [n, k],
+            bytes: Vec::new(),
+            values: numbers(2, n * k, 1.0),
+        };
+        let needed = reference(&x, [m, k, 0], &[&matrix], &[], &[], 1.0);
+        for kernels in FORMS {
+            let device = device(kernels);
+            let weight = tensor(&matrix.values, [n, k], &device).into();
+            let y = Linear::new(&weight).run(kernels, tensor(&x, [m, k], &device));
+            assert_close(y, &needed, TOLERANCE);
+        }
+    }
 }

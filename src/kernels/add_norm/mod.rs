@@ -1,0 +1,175 @@
+//! What stands between two products: the last one joins the residual stream, the stream is
+//! normalised, and the norm is multiplied by the low-rank factor of the products that follow.
+//!
+//! ```text
+//! s = x + u + (t Bᵀ) scale              u, t: the last product and its low-rank coordinates
+//! n = s / sqrt(mean(s²) + eps) * weight
+//! returns s and [n | n Aᵀ]
+//! ```
+//!
+//! Letters: M = rows, H = width, R = rank of the update, T = coordinates asked for.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use burn::tensor::Tensor;
+
+use super::{
+    Kernels, LowRank, Weight,
+    buffers::Buffers,
+    launch::{Kernel, contiguous, split_numbers, spread},
+};
+
+/// A product that has yet to join the residual stream.
+#[derive(Debug, Clone)]
+pub struct Update<'a> {
+    /// `[M, H]`, or `[M, H + R]` with the coordinates of `low_rank`
+    pub product: Tensor<2>,
+    pub low_rank: Option<&'a LowRank>,
+}
+
+/// The norm of a layer.
+#[derive(Debug, Clone, Copy)]
+pub struct AddNorm<'a> {
+    /// `[H]`
+    pub weight: &'a Tensor<1>,
+    pub eps: f64,
+    /// `[T, H]`: the factor A of the low-rank updates that follow
+    pub coordinates: Option<&'a Weight>,
+}
+
+impl AddNorm<'_> {
+    /// - `x`: `[M, H]`
+    /// - returns: the sum `[M, H]`, and its norm with coordinates `[M, H + T]`
+    pub fn run(
+        &self,
+        kernels: Kernels,
+        x: Tensor<2>,
+        update: Option<Update>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        match kernels {
+            Kernels::Portable => self.portable(x, update),
+            Kernels::Tiled | Kernels::Direct => self
+                .fused(kernels, &x, update.as_ref())
+                .unwrap_or_else(|| self.portable(x, update)),
+        }
+    }
+
+    fn portable(&self, x: Tensor<2>, update: Option<Update>) -> (Tensor<2>, Tensor<2>) {
+        let width = x.dims()[1];
+        let sum = match update {
+            None => x,
+            Some(Update { product, low_rank }) => {
+                let mut sum = x + product.clone().narrow(1, 0, width);
+                if let Some(low_rank) = low_rank {
+                    let t = product.narrow(1, width, low_rank.rank());
+                    let b = low_rank.b.dense().transpose();
+                    sum = sum + t.matmul(b).mul_scalar(low_rank.scale);
+                }
+                sum
+            }
+        };
+        let mean_of_squares = sum.clone().square().mean_dim(1);
+        let scale = mean_of_squares.add_scalar(self.eps).sqrt().recip();
+        let norm = sum.clone() * scale * self.weight.clone().unsqueeze();
+        let norm = match self.coordinates {
+            None => norm,
+            Some(a) => {
+                let t = norm.clone().matmul(a.dense().transpose());
+                Tensor::cat(vec![norm, t], 1)
+            }
+        };
+        (sum, norm)
+    }
+
+    fn fused(
+        &self,
+        kernels: Kernels,
+        x: &Tensor<2>,
+        update: Option<&Update>,
+    ) -> Option<(Tensor<2>, Tensor<2>)> {
+        /// Widest row: it lies in workgroup memory beside a number of each invocation.
+        const MAX_WIDTH: usize = 3 << 10;
+        let [m, h] = x.dims();
+        let rank = update
+            .and_then(|update| update.low_rank)
+            .map_or(0, LowRank::rank);
+        let coordinates = self.coordinates.map_or(0, |a| a.dims()[0]);
+        if ![h, rank, coordinates]
+            .iter()
+            .all(|size| size.is_multiple_of(4))
+            || h > MAX_WIDTH
+            || m == 0
+        {
+            return None;
+        }
+        let mut buffers = Buffers::default();
+        buffers.add("x", "vec4<f32>", contiguous(x.clone())?, None);
+        buffers.add(
+            "weight",
+            "vec4<f32>",
+            contiguous(self.weight.clone())?,
+            None,
+        );
+        let mut outputs = vec![("n", "f32")];
+        let mut shapes = vec![[m, h + coordinates]];
+        let mut decoders = Vec::new();
+        let mut numbers: Vec<(Cow<'static, str>, usize)> = Vec::new();
+        let mut scale = 1.0;
+        if let Some(Update { product, low_rank }) = update {
+            buffers.add("u", "vec4<f32>", contiguous(product.clone())?, None);
+            outputs.insert(0, ("s", "vec4<f32>"));
+            shapes.insert(0, [m, h]);
+            if let Some(low_rank) = low_rank {
+                scale = low_rank.scale;
+                let pieces = buffers.add_weight("b", &low_rank.b)?;
+                decoders.push((
+                    "fetch_b",
+                    buffers.decoders("b", &pieces, rank, &mut numbers),
+                ));
+            }
+        }
+        if let Some(a) = self.coordinates {
+            let pieces = buffers.add_weight("a", a)?;
+            decoders.push(("fetch_a", buffers.decoders("a", &pieces, h, &mut numbers)));
+        }
+        if !buffers.fit(outputs.len()) {
+            return None;
+        }
+        numbers.extend([
+            ("m".into(), m),
+            ("eps".into(), (self.eps as f32).to_bits() as usize),
+            ("h4".into(), h / 4),
+            ("n_stride".into(), h + coordinates),
+            ("u_stride".into(), h + rank),
+            ("update_octets".into(), rank.div_ceil(8)),
+            ("coordinates".into(), coordinates),
+        ]);
+        let (numbers, info) = split_numbers(numbers);
+        let kernel = Kernel {
+            name: "add_norm",
+            source: include_str!("kernel.wgsl"),
+            inputs: buffers.names,
+            outputs,
+            decoders,
+            constants: vec![
+                // In steps, so that rows of like widths share a shader.
+                (
+                    "row_room".into(),
+                    (h / 4).next_power_of_two().min(MAX_WIDTH / 4),
+                ),
+                ("update".into(), usize::from(update.is_some())),
+                ("update_rank".into(), usize::from(rank > 0)),
+                ("has_coordinates".into(), usize::from(coordinates > 0)),
+            ],
+            numbers,
+            switches: vec![("scale".into(), format!("{scale:?}f"))],
+            workgroup_size: [if kernels == Kernels::Direct { 64 } else { 256 }, 1],
+        };
+        let mut made = kernel.launch(buffers.tensors, &shapes, spread(m as u32), &info);
+        let norm = made.pop()?;
+        Some((made.pop().unwrap_or_else(|| x.clone()), norm))
+    }
+}

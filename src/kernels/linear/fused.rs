@@ -1,0 +1,316 @@
+//! Chooses a kernel for a product and launches it.
+
+use std::borrow::Cow;
+
+use burn::tensor::Tensor;
+
+use crate::kernels::{
+    Kernels,
+    buffers::{Buffers, Piece},
+    launch::{Kernel, contiguous, split_numbers},
+    packed::{Form, PANEL_ROWS, row_words},
+};
+
+use super::{Finish, Linear};
+
+/// How a product is cut into invocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// Rows and pairs of columns of an invocation; invocations side by side; lanes along K.
+    Registers {
+        rows: usize,
+        pairs: usize,
+        width: u32,
+        lanes: u32,
+    },
+    /// Rows of an invocation, of which a workgroup has eight times as many.
+    Tiles { rows: usize },
+}
+
+/// Products from this many weights on are worth a shader that compiles for a second.
+const LARGE: usize = 1 << 20;
+
+/// The cut for `m` rows of input and so many weights.
+fn cut(kernels: Kernels, m: usize, n_weights: usize) -> Cut {
+    let registers = |rows, pairs, width, lanes| Cut::Registers {
+        rows,
+        pairs,
+        width,
+        lanes,
+    };
+    match (kernels, m) {
+        // Processors: loads cost more than arithmetic, so as many columns as registers hold.
+        (Kernels::Direct, ..=4) if n_weights >= LARGE => registers(4, 8, 8, 1),
+        (Kernels::Direct, _) if n_weights >= LARGE => registers(8, 8, 8, 1),
+        (Kernels::Direct, _) => registers(4, 2, 8, 1),
+        // Cards: few rows leave too few outputs to fill one, so lanes share each.
+        (_, ..=8) => registers(8, 1, 8, 8),
+        (_, ..=16) => registers(16, 1, 8, 8),
+        (_, ..=32) => Cut::Tiles { rows: 4 },
+        _ => Cut::Tiles { rows: 8 },
+    }
+}
+
+/// Columns that one piece (or, after [`Finish::SiluMul`], a gate's and its up's) decodes.
+struct Span {
+    rows: usize,
+    /// Columns of y before it.
+    before: usize,
+    decoders: [usize; 2],
+    has_low_rank: bool,
+}
+
+/// Launches the product, unless its shape fits no kernel.
+pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>> {
+    let [m, width] = x.dims();
+    let [n, k] = linear.weight.dims();
+    let parts = linear.weight.part_rows();
+    let rank = linear.low_rank.map_or(0, |update| update.rank());
+    if ![k, width, rank].iter().all(|size| size.is_multiple_of(4)) || m == 0 {
+        return None;
+    }
+
+    let mut buffers = Buffers::default();
+    buffers.add("x", "vec4<f32>", contiguous(x.clone())?, None);
+    let mut pieces = buffers.add_weight("w", linear.weight)?;
+    let n_pieces = pieces.len();
+    if let Some(appended) = linear.appended {
+        pieces.extend(buffers.add_weight("a", appended)?);
+    }
+    let mut spans = Vec::new();
+    let mut before = 0;
+    let is_silu = matches!(linear.finish, Finish::SiluMul);
+    if is_silu {
+        // The pieces of the gate lie like those of up: they are of one shape.
+        let (gate, up) = split_pair(pieces, n / 2, k)?;
+        for (i, piece) in gate.iter().enumerate() {
+            spans.push(Span {
+                rows: piece.rows,
+                before,
+                decoders: [i, gate.len() + i],
+                has_low_rank: rank > 0,
+            });
+            before += piece.rows;
+        }
+        pieces = gate.into_iter().chain(up).collect();
+    } else {
+        for (i, piece) in pieces.iter().enumerate() {
+            spans.push(Span {
+                rows: piece.rows,
+                before,
+                decoders: [i, i],
+                has_low_rank: rank > 0 && i < n_pieces,
+            });
+            before += piece.rows;
+        }
+    }
+    let columns = before;
+    let mut numbers: Vec<(Cow<'static, str>, usize)> = Vec::new();
+    let mut decoders = vec![("fetch", buffers.decoders("", &pieces, k, &mut numbers))];
+    if let Some(update) = linear.low_rank {
+        let pieces = buffers.add_weight("b", &update.b)?;
+        decoders.push((
+            "fetch_b",
+            buffers.decoders("b", &pieces, rank, &mut numbers),
+        ));
+    }
+    if let Some(bias) = linear.bias {
+        buffers.add("bias", "f32", contiguous(bias.clone())?, None);
+    }
+    let (mut head_dim, mut n_rotated) = (2, 0);
+    if let Finish::Rotate {
+        table,
+        n_rotated: rotated,
+    } = linear.finish
+    {
+        head_dim = table.head_dim();
+        n_rotated = rotated;
+        buffers.add("rope", "vec2<f32>", contiguous(table.turns())?, None);
+        if spans.iter().any(|span| !span.rows.is_multiple_of(head_dim)) {
+            return None;
+        }
+    }
+    if !buffers.fit(1) {
+        return None;
+    }
+
+    let is_plain = matches!(linear.finish, Finish::Plain);
+    let mut cut = cut(kernels, m, n * k);
+    let columns_per_pair = if is_plain { 2 } else { 1 };
+    let pairs_of = |rows: usize| match linear.finish {
+        Finish::Rotate { .. } => rows / 2,
+        _ => rows,
+    };
+    if let Cut::Registers {
+        rows,
+        pairs,
+        width,
+        lanes,
+    } = cut
+        && rank > 0
+        && matches!(linear.finish, Finish::Rotate { .. })
+        && !parts
+            .iter()
+            .all(|rows| pairs_of(*rows).is_multiple_of(pairs))
+    {
+        // The columns of an invocation share their coordinates.
+        let _ = pairs;
+        cut = Cut::Registers {
+            rows,
+            pairs: 1,
+            width,
+            lanes,
+        };
+    }
+    let (rows, pairs, workgroup_size, lanes) = match cut {
+        Cut::Registers {
+            rows,
+            pairs,
+            width,
+            lanes,
+        } => (rows, pairs, [width, lanes], lanes as usize),
+        Cut::Tiles { rows } => (rows, 64, [16, 8], 1),
+    };
+
+    numbers.extend([
+        ("m".into(), m),
+        ("k4".into(), k / 4),
+        ("kb".into(), k.div_ceil(32)),
+        ("stride4".into(), width / 4),
+        ("columns".into(), columns),
+        ("biased".into(), linear.bias.map_or(0, |_| n)),
+        ("head".into(), head_dim),
+        ("half".into(), head_dim / 2),
+        ("rotated".into(), n_rotated),
+        ("second_offset".into(), if is_silu { columns } else { 0 }),
+        ("rank4".into(), rank / 4),
+        ("octets".into(), rank.div_ceil(8)),
+        ("low_rank_columns".into(), n),
+    ]);
+    let mut constants: Vec<(Cow<'static, str>, usize)> = vec![
+        ("pairs".into(), pairs),
+        ("rows".into(), rows),
+        ("four".into(), 4),
+        ("lanes".into(), usize::from(lanes > 1)),
+        ("spans".into(), spans.len()),
+        ("ragged".into(), usize::from(!k.is_multiple_of(32))),
+        ("has_bias".into(), usize::from(linear.bias.is_some())),
+        ("plain".into(), usize::from(is_plain)),
+        ("rotate".into(), usize::from(n_rotated > 0)),
+        ("silu".into(), usize::from(is_silu)),
+        ("rank".into(), usize::from(rank > 0)),
+        ("parts".into(), parts.len()),
+        ("x_tile".into(), rows * 8 * 5),
+        (
+            "partial_sums".into(),
+            match cut {
+                Cut::Tiles { .. } => rows * 4,
+                Cut::Registers { .. } if lanes > 1 => {
+                    rows * pairs * lanes * workgroup_size[0] as usize
+                }
+                Cut::Registers { .. } => rows * pairs,
+            },
+        ),
+    ];
+    let mut end = 0;
+    for (i, rows) in parts.iter().enumerate() {
+        end += rows;
+        numbers.push((format!("part_end_{i}").into(), end));
+    }
+    let mut switches: Vec<(Cow<'static, str>, String)> = vec![
+        ("columns_text".into(), include_str!("columns.wgsl").into()),
+        (
+            "scale".into(),
+            format!("{:?}f", linear.low_rank.map_or(1.0, |update| update.scale)),
+        ),
+    ];
+    let mut run = 0;
+    for (s, span) in spans.iter().enumerate() {
+        let end = run + pairs_of(span.rows).div_ceil(pairs * columns_per_pair);
+        let [first, second] = span.decoders;
+        for (name, value) in [
+            ("first_run", run),
+            ("end_run", end),
+            ("rows", span.rows),
+            ("before", span.before),
+        ] {
+            numbers.push((format!("{name}_of_{s}").into(), value));
+        }
+        for (name, value) in [
+            ("low_rank", span.has_low_rank),
+            ("same_decoder", first == second),
+        ] {
+            constants.push((format!("{name}_{s}").into(), usize::from(value)));
+        }
+        switches.push((format!("first_decoder_{s}").into(), first.to_string()));
+        switches.push((format!("second_decoder_{s}").into(), second.to_string()));
+        run = end;
+    }
+
+    let (source, workgroups) = match cut {
+        Cut::Registers { width, .. } => (
+            include_str!("registers.wgsl"),
+            [(run as u32).div_ceil(width), m.div_ceil(rows) as u32, 1],
+        ),
+        Cut::Tiles { .. } => (
+            include_str!("tiles.wgsl"),
+            [run as u32, m.div_ceil(rows * 8) as u32, 1],
+        ),
+    };
+    let (numbers, info) = split_numbers(numbers);
+    let kernel = Kernel {
+        name: "linear",
+        source,
+        inputs: buffers.names,
+        outputs: vec![("y", "f32")],
+        decoders,
+        constants,
+        numbers,
+        switches,
+        workgroup_size,
+    };
+    kernel
+        .launch(buffers.tensors, &[[m, columns]], workgroups, &info)
+        .pop()
+}
+
+/// The pieces of the first `n` rows and those of the rest, if they lie alike.
+fn split_pair(pieces: Vec<Piece>, n: usize, k: usize) -> Option<(Vec<Piece>, Vec<Piece>)> {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let mut before = 0;
+    for piece in pieces {
+        let end = before + piece.rows;
+        if end <= n {
+            first.push(piece);
+        } else if before >= n {
+            second.push(piece);
+        } else {
+            // One piece holds both: whole panels of the first.
+            let Form::Panels {
+                tensor_type,
+                first: start,
+            } = piece.form
+            else {
+                return None;
+            };
+            let rows = n - before;
+            let panel = row_words(tensor_type, k) * PANEL_ROWS / 4;
+            let middle = start + rows / PANEL_ROWS * panel;
+            let buffer = piece.buffer;
+            let form = |first| Form::Panels { tensor_type, first };
+            first.push(Piece {
+                form: form(start),
+                rows,
+                buffer,
+            });
+            second.push(Piece {
+                form: form(middle),
+                rows: piece.rows - rows,
+                buffer,
+            });
+        }
+        before = end;
+    }
+    let rows = |pieces: &[Piece]| pieces.iter().map(|piece| piece.rows).collect::<Vec<_>>();
+    (rows(&first) == rows(&second)).then_some((first, second))
+}
