@@ -3,14 +3,15 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wasm package demo test bench lint fmt clean
+.PHONY: help setup wasm package demo test bench bench-search lint fmt clean
 
 wasm_file    := www/lib/wasm/jina_embeddings_web_bg.wasm
+edge_file    := www/lib/wasm/jina_embeddings_edge_bg.wasm
 wasm_sources := $(shell find src -path src/bin -prune -o '(' -name '*.rs' -o -name '*.wgsl' ')' -print) Cargo.toml Cargo.lock rust-toolchain.toml \
                 scripts/wasm-build.sh scripts/env.sh
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the others need: Rust for wasm32, wasm-bindgen, Node packages, Chromium, software Vulkan
 	@scripts/setup.sh
@@ -26,9 +27,14 @@ bench: ## time on each device, beside other engines, and with long texts (BENCH=
 	@$(MAKE) --no-print-directory package
 	@bash -c '. scripts/env.sh && cargo build --release --locked --bin jina-embed && exec node scripts/bench.mjs $(BENCH)'
 
-wasm: ## the Rust library for browsers, into www/lib/wasm/, with its size
+bench-search: ## vector search against its goals and other libraries (BENCH=--save keeps the numbers)
 	@scripts/setup.sh native wasm node
-	@$(MAKE) --no-print-directory $(wasm_file)
+	@$(MAKE) --no-print-directory $(edge_file)
+	@bash -c '. scripts/env.sh && exec node bench/search/run.mjs $(BENCH)'
+
+wasm: ## the Rust library for browsers, whole and without the model, into www/lib/wasm/, with sizes
+	@scripts/setup.sh native wasm node
+	@$(MAKE) --no-print-directory $(wasm_file) $(edge_file)
 
 package: wasm ## the npm package, into pkg-config/dist/
 	@bash -c '. scripts/env.sh && exec npm run --silent build --prefix pkg-config'
@@ -46,3 +52,5 @@ clean: ## remove what was built here (the cache outside the clone stays; it says
 # Not a target of its own in the list: `make wasm` is, which also looks after the tools.
 $(wasm_file): $(wasm_sources)
 	@scripts/wasm-build.sh
+$(edge_file): $(wasm_sources)
+	@scripts/wasm-build.sh edge

@@ -15,7 +15,7 @@ try {
   const paths = packed.files.map(({ path }) => path);
   console.log(`${packed.filename}: ${paths.length} files, ${(packed.size / 1e6).toFixed(2)} MB packed, ${(packed.unpackedSize / 1e6).toFixed(2)} MB unpacked`);
   const problems = [
-    ...['dist/index.js', 'dist/index.d.ts', 'dist/worker.js', 'dist/engine.js', 'dist/wasm/jina_embeddings_web.js', 'dist/wasm/jina_embeddings_web_bg.wasm', 'LICENSE', 'README.md']
+    ...['dist/index.js', 'dist/index.d.ts', 'dist/node.js', 'dist/worker.js', 'dist/engine.js', 'dist/hosted.js', 'dist/edge.js', 'dist/edge-node.js', 'dist/edge-workerd.js', 'dist/edge/index.d.ts', 'dist/wasm/jina_embeddings_edge.js', 'dist/wasm/jina_embeddings_edge_bg.wasm', 'dist/search.js', 'dist/search/index.d.ts', 'dist/search-worker.js', 'dist/search-engine.js', 'dist/search-formats.js', 'dist/openai.js', 'dist/ai-sdk.js', 'dist/langchain.js', 'dist/wasm/jina_embeddings_web.js', 'dist/wasm/jina_embeddings_web_bg.wasm', 'LICENSE', 'README.md']
       .filter((path) => !paths.includes(path))
       .map((path) => `the package lacks ${path}`),
     // Weights are under another licence than the code.
@@ -26,7 +26,7 @@ try {
   const clean = [
     run('publint', [archive, '--strict']),
     // The .wasm file is an asset and the worker a script: neither is imported as a typed module.
-    run('attw', [archive, '--profile', 'esm-only', '--exclude-entrypoints', './core.wasm', '--no-emoji']),
+    run('attw', [archive, '--profile', 'esm-only', '--exclude-entrypoints', './core.wasm', './edge.wasm', '--no-emoji']),
   ];
   process.exitCode = problems.length > 0 || clean.includes(false) ? 1 : 0;
 } finally {

@@ -27,7 +27,16 @@ await build({
   platform: 'node',
   target: 'node20',
   nodePaths: [join(here, 'node_modules')],
-  alias: { '#engine': join(here, '../www/lib/engine/index.ts'), '#wasm': join(tests, 'support/fake-module.ts') },
+  alias: {
+    '#hosted': join(here, '../www/lib/hosted/index.ts'),
+    '#engine': join(here, '../www/lib/engine/index.ts'),
+    '#wasm': join(tests, 'support/fake-module.ts'),
+    '#search-engine': join(here, '../www/lib/search/engine/index.ts'),
+    '#search-formats': join(here, '../www/lib/search/formats/index.ts'),
+    '#edge-wasm': join(tests, 'support/plain-module.ts'),
+  },
+  // The adapters meet the libraries as they are installed; Qdrant's looks for Node's modules by `require`.
+  external: ['ai', 'openai', '@ai-sdk/*', '@langchain/*', '@qdrant/js-client-rest'],
   sourcemap: 'inline',
   logLevel: 'warning',
 });

@@ -12,6 +12,8 @@ export JINA_CACHE=${JINA_CACHE:-$HOME/.cache/jina-embeddings-web}
 # Outside the clone, so that Burn (14 minutes on two cores) is built once, not once per clone.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$JINA_CACHE/target}
 TOOLS=$JINA_CACHE/tools
+# Python packages of the server's tests.
+CLIENTS=$TOOLS/clients
 WASM_TARGET=wasm32-unknown-unknown
 MIN_NODE_MAJOR=20
 

@@ -37,6 +37,7 @@ const TYPES = new Map(Object.entries({
   '.svg': 'image/svg+xml',
   '.txt': 'text/plain; charset=utf-8',
   '.wasm': 'application/wasm',
+  '.webmanifest': 'application/manifest+json; charset=utf-8',
   '.webp': 'image/webp',
   '.woff2': 'font/woff2',
 }));
@@ -58,10 +59,12 @@ const HEADERS = {
 const PORT_TRIES = 50;
 
 /**
- * @param {{ mounts: { path: string, dir: string }[], port?: number, host?: string, log?: (line: string) => void }} options
+ * `headers` are set on every answer besides the server's own.
+ *
+ * @param {{ mounts: { path: string, dir: string }[], port?: number, host?: string, headers?: Record<string, string>, log?: (line: string) => void }} options
  * @returns {Promise<{ url: string, port: number, close: () => Promise<void> }>}
  */
-export async function serve({ mounts, port = 8080, host = '127.0.0.1', log = () => {} }) {
+export async function serve({ mounts, port = 8080, host = '127.0.0.1', headers = {}, log = () => {} }) {
   const folders = await Promise.all(mounts.map(async ({ path, dir }) => {
     const prefix = `/${path.split('/').filter(Boolean).join('/')}/`.replace('//', '/');
     return { prefix, root: await realpath(dir) };
@@ -69,6 +72,7 @@ export async function serve({ mounts, port = 8080, host = '127.0.0.1', log = () 
   folders.sort((a, b) => b.prefix.length - a.prefix.length); // stable: same path, given order
 
   const server = createServer((request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     answer(folders, request, response).then(
       () => log(`${request.method} ${request.url} ${response.statusCode}`),
       (error) => {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the other targets need, and nothing that is already there.
 #
-#   scripts/setup.sh [native] [wasm] [node] [browser] [vulkan]      all of them by default
+#   scripts/setup.sh [native] [wasm] [node] [consumers] [browser] [vulkan] [clients]    all by default
 #
 # A step that cannot do its work says what is missing and where to get it; the others go on, and
 # the script ends with status 1. When everything is in place it takes a fraction of a second.
@@ -146,6 +146,22 @@ step_node() {
   fi
 }
 
+# What the applications that use the package are built with, outside the clone: they are large.
+step_consumers() {
+  have npm || { lacks "the Node packages of tests/consumers" "install Node first (above)"; return; }
+  local folder=$JINA_CACHE/consumers wanted
+  wanted="$(cksum < tests/consumers/package-lock.json) node $(node --version)"
+  [ "$(cat "$folder/node_modules/.installed-for" 2>/dev/null)" = "$wanted" ] && return
+  announce "npm ci (tests/consumers/package-lock.json: Vite, Next.js, miniflare, typedoc; 0.7 GB)"
+  mkdir -p "$folder"
+  cp tests/consumers/package.json tests/consumers/package-lock.json tests/consumers/.npmrc "$folder"
+  if npm ci --no-audit --no-fund --prefer-offline --loglevel=error --prefix "$folder" </dev/null >/dev/null; then
+    printf '%s' "$wanted" > "$folder/node_modules/.installed-for"
+  else
+    lacks "the Node packages of tests/consumers/package-lock.json" "npm ci --prefix '$folder', with the npm registry in reach"
+  fi
+}
+
 step_browser() {
   [ -n "$(find_chromium)" ] && return
   apt_install chromium
@@ -165,16 +181,41 @@ step_vulkan() {
 }
 has_vulkan_loader() { [ -n "$(ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 2>/dev/null)" ]; }
 
+# Python's venv module and 3.11 or newer, which Debian 12 has.
+python_is_ready() {
+  have python3 && python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+# The clients that the server is tested with, in an environment of their own.
+step_clients() {
+  local stamp=$CLIENTS/.installed-for wanted
+  wanted=$(cksum < tests/serve/requirements.txt)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  python_is_ready || apt_install python3 python3-venv
+  if ! python_is_ready; then
+    lacks "Python 3.11 or newer with venv" "Debian, Ubuntu: apt-get install python3 python3-venv · macOS: brew install python"
+    return
+  fi
+  announce "Python clients of tests/serve/requirements.txt (a minute)"
+  rm -rf "$CLIENTS"
+  if python3 -m venv "$CLIENTS" && "$CLIENTS/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement tests/serve/requirements.txt </dev/null; then
+    printf '%s' "$wanted" > "$stamp"
+  else
+    lacks "the Python packages of tests/serve/requirements.txt" "pip install --requirement tests/serve/requirements.txt, with PyPI in reach"
+  fi
+}
+
 mkdir -p "$JINA_CACHE" "$TOOLS"
-[ $# -gt 0 ] || set -- native wasm node browser vulkan
+[ $# -gt 0 ] || set -- native wasm node consumers browser vulkan clients
 for part in "$@"; do
   case $part in
     native) step_compiler; step_rust ;;
     wasm) step_wasm_target; step_wasm_bindgen ;;
     node) step_node ;;
+    consumers) step_consumers ;;
     browser) step_browser ;;
     vulkan) step_vulkan ;;
-    *) die "setup knows native, wasm, node, browser, vulkan; not '$part'" ;;
+    clients) step_clients ;;
+    *) die "setup knows native, wasm, node, consumers, browser, vulkan, clients; not '$part'" ;;
   esac
 done
 

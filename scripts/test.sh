@@ -10,18 +10,22 @@ set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$REPO" || exit 1
 
-steps=(scripts format types typescript clippy rust wasm package browser)
+steps=(scripts format licences types typescript clippy documents rust serve wasm package consumers browser)
 
 describe() {
   case $1 in
     scripts)    say "demo server, documents" ;;
     format)     say "Rust format" ;;
+    licences)   say "licences and sources of crates" ;;
     types)      say "TypeScript types" ;;
     typescript) say "TypeScript unit tests" ;;
     clippy)     say "clippy, warnings denied" ;;
+    documents)  say "cargo doc, warnings denied" ;;
     rust)       say "Rust tests, CPU and Vulkan" ;;
+    serve)      say "server, with others' clients" ;;
     wasm)       say "wasm build and size limit" ;;
     package)    say "npm package and search page" ;;
+    consumers)  say "package installed: Vite, edge, Node" ;;
     browser)    say "browser tests, Chromium" ;;
   esac
 }
@@ -30,10 +34,15 @@ run_step() {
   case $1 in
     scripts)    node --test scripts/ ;;
     format)     cargo fmt --check ;;
+    licences)   "$CLIENTS/bin/cargo-deny" --log-level error --locked check -D warnings licenses bans sources ;;
     types)      npm run --silent typecheck --prefix pkg-config ;;
     typescript) npm test --silent --prefix pkg-config ;;
     clippy)     cargo clippy --locked --all-targets -- -D warnings ;;
     rust)       cargo test --locked --no-fail-fast ;;
+    serve)
+      # JINA_EMBED as for `browser`.
+      cargo test --locked --quiet --no-run --test command &&
+        PYTHONDONTWRITEBYTECODE=1 "$CLIENTS/bin/python" -m pytest -q -p no:cacheprovider tests/serve ;;
     wasm)       JINA_DENY_WARNINGS=1 make --no-print-directory wasm ;;
     package)
       # The page and the browser tests are checked against the types of the built package.
@@ -42,7 +51,13 @@ run_step() {
         npm run --silent size --prefix pkg-config &&
         node www/demo/build.mjs &&
         pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.json &&
+        pkg-config/node_modules/.bin/tsc --project www/demo/tsconfig.sw.json &&
         pkg-config/node_modules/.bin/tsc --project tests/browser/tsconfig.json ;;
+    consumers)
+      # What `package` and `rust` built, or now if this step runs alone.
+      npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config &&
+        cargo test --locked --quiet --no-run --test command &&
+        npm run --silent test:consumers --prefix pkg-config ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       # Through `cargo test`, whose features the dependencies were compiled with.
@@ -52,9 +67,9 @@ run_step() {
   esac
 }
 # The steps whose output holds counts of tests; the others count as one.
-has_counts() { case $1 in scripts | typescript | rust | browser) return 0 ;; *) return 1 ;; esac; }
+has_counts() { case $1 in scripts | typescript | rust | serve | consumers | browser) return 0 ;; *) return 1 ;; esac; }
 
-# Prints "PASSED FAILED SKIPPED" from the closing lines of cargo test, node --test and Playwright.
+# Prints "PASSED FAILED SKIPPED" from the closing lines of cargo test, node --test, pytest and Playwright.
 count_tests() {
   sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1" | awk '
     /^test result: / {
@@ -68,6 +83,13 @@ count_tests() {
       if ($2 == "pass") passed += $3
       else if ($2 == "fail" || $2 == "cancelled") failed += $3
       else skipped += $3
+    }
+    /^[0-9]+ (passed|failed|skipped|error|xfailed).* in [0-9.]+s/ {
+      for (i = 2; i <= NF; i++) {
+        if ($i ~ /^passed/) passed += $(i - 1)
+        if ($i ~ /^(failed|error)/) failed += $(i - 1)
+        if ($i ~ /^(skipped|xfailed)/) skipped += $(i - 1)
+      }
     }
     /^ +[0-9]+ (passed|failed|flaky|skipped|interrupted|did not run)( \(.*\))?$/ {
       if ($2 == "passed") passed += $1

@@ -3,6 +3,9 @@
 #
 #   scripts/wasm-build.sh [FEATURES] [OUT_DIR]        defaults: web  www/lib/wasm
 #
+# FEATURES `web` is the model, jina_embeddings_web; `edge` is what needs no model (search, tokeniser,
+# pictures), jina_embeddings_edge.
+#
 # Two toolchains lead to the same file (JINA_WASM_TOOLCHAIN chooses; see env.sh):
 #   rustup   rustc with the target's ready-made standard library
 #   debian   Debian's rustc-web, which compiles the standard library as part of the build
@@ -13,13 +16,21 @@ cd "$REPO"
 
 features=${1-web}
 out_dir=${2-www/lib/wasm}
-name=jina_embeddings_web
-# Goal for the download of the program; the weights are apart.
-max_gzip_bytes=$((5 * 1000 * 1000))
+library=jina_embeddings_web
+# Goals for the download of a program; the weights are apart.
+case $features in
+  edge)
+    name=jina_embeddings_edge profile=wasm-edge max_gzip_bytes=$((1000 * 1000))
+    # The search compares on SIMD everywhere; the model's matrix products ask for it themselves.
+    rustc_flags=(-C target-feature=+simd128) ;;
+  *)
+    name=jina_embeddings_web profile=wasm max_gzip_bytes=$((5 * 1000 * 1000))
+    rustc_flags=() ;;
+esac
 
-build=(rustc --locked --lib --crate-type cdylib --profile wasm --target "$WASM_TARGET" --no-default-features --features "$features")
-rustc_flags=()
-[ -z "${JINA_DENY_WARNINGS:-}" ] || rustc_flags=(-- -D warnings)
+build=(rustc --locked --lib --crate-type cdylib --profile "$profile" --target "$WASM_TARGET" --no-default-features --features "$features")
+[ -z "${JINA_DENY_WARNINGS:-}" ] || rustc_flags+=(-D warnings)
+[ ${#rustc_flags[@]} = 0 ] || rustc_flags=(-- "${rustc_flags[@]}")
 
 toolchain=$(wasm_toolchain)
 case $toolchain in
@@ -40,8 +51,8 @@ staging=$(mktemp -d "${TMPDIR:-/tmp}/jina-wasm.XXXXXX")
 trap 'rm -rf "$staging"' EXIT
 
 wasm_bindgen=$TOOLS/wasm-bindgen-$(locked_version wasm-bindgen)/bin/wasm-bindgen
-"$wasm_bindgen" --target web --remove-name-section --remove-producers-section --out-dir "$staging" \
-  "$CARGO_TARGET_DIR/$WASM_TARGET/wasm/$name.wasm"
+"$wasm_bindgen" --target web --remove-name-section --remove-producers-section --out-dir "$staging" --out-name "$name" \
+  "$CARGO_TARGET_DIR/$WASM_TARGET/$profile/$library.wasm"
 
 # Exactly what rustc emits for this target plus the SIMD of the matrix products. Every feature that
 # is allowed here may be used by the optimiser: --all-features yields files that Chromium refuses.

@@ -6,7 +6,7 @@
 
 #[cfg(feature = "gpu")]
 use crate::weights;
-use crate::{gguf, image, text};
+use crate::{gguf, image, search, text};
 
 /// What a program may branch on. The strings are part of the public interface, in Rust, in
 /// TypeScript and across the worker; they never change.
@@ -39,6 +39,14 @@ pub enum Code {
     Aborted,
     /// The object was disposed of.
     Disposed,
+    /// A vector lies in another space than those of the search index.
+    SpaceMismatch,
+    /// An id that has to be new is in the search index already.
+    DuplicateId,
+    /// A file of a search index is damaged, incomplete, or none.
+    IndexInvalid,
+    /// A file of a search index was written by a later version.
+    IndexUnsupported,
     /// A file could not be read or written.
     Io,
     /// A defect in this library.
@@ -62,6 +70,10 @@ impl Code {
             Code::NotFinite => "NOT_FINITE",
             Code::Aborted => "ABORTED",
             Code::Disposed => "DISPOSED",
+            Code::SpaceMismatch => "SPACE_MISMATCH",
+            Code::DuplicateId => "DUPLICATE_ID",
+            Code::IndexInvalid => "INDEX_INVALID",
+            Code::IndexUnsupported => "INDEX_UNSUPPORTED",
             Code::Io => "IO",
             Code::Internal => "INTERNAL",
         }
@@ -87,6 +99,9 @@ pub enum Error {
     /// A picture could not be decoded or has a shape the model does not take.
     #[error(transparent)]
     Image(#[from] image::Error),
+    /// A search index refused an item or a query, or could not be read.
+    #[error(transparent)]
+    Search(#[from] search::Error),
     /// Sound files that do not make a model together.
     #[cfg(feature = "gpu")]
     #[error(transparent)]
@@ -142,6 +157,7 @@ impl Error {
             Error::Gguf(error) => error.code(),
             Error::Text(error) => error.code(),
             Error::Image(error) => error.code(),
+            Error::Search(error) => error.code(),
             #[cfg(feature = "gpu")]
             Error::Weights(error) => error.code(),
             #[cfg(feature = "cli")]

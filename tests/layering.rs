@@ -10,10 +10,15 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("gguf", &["error"]),
+    // Slices only.
+    ("cpu", &["gguf"]),
     ("text", &["error", "gguf"]),
     ("image", &["error"]),
+    // Vectors only.
+    ("search", &["error"]),
+    ("js", &["error"]),
     // Tensors only; the block formats of a matrix are those of the file.
     ("kernels", &["gguf"]),
     ("model", &["kernels", "text"]),
@@ -30,6 +35,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
         ],
     ),
     ("convert", &["error", "gguf"]),
+    // HTTP in front of whatever computes.
+    ("server", &["error", "pooling", "text"]),
     (
         "model_files",
         &[
@@ -39,17 +46,19 @@ const LAYERS: [(&str, &[&str]); 12] = [
     (
         "web",
         &[
-            "device", "embedder", "error", "image", "kernels", "model", "text", "weights",
+            "device", "embedder", "error", "image", "js", "kernels", "model", "text", "weights",
         ],
     ),
+    ("edge", &["error", "gguf", "image", "js", "search", "text"]),
 ];
 
 /// What `error` wraps: the errors of these modules, and nothing else of them.
-const WRAPPED: [(&str, &str); 6] = [
+const WRAPPED: [(&str, &str); 7] = [
     ("convert", "Error"),
     ("gguf", "Error"),
     ("image", "Error"),
     ("model", "Stopped"),
+    ("search", "Error"),
     ("text", "Error"),
     ("weights", "Error"),
 ];
@@ -270,13 +279,15 @@ fn the_error_of_the_crate_knows_nothing_of_the_modules_but_their_errors() {
 }
 
 #[test]
-fn the_face_to_the_browser_uses_only_what_is_public() {
+fn the_faces_to_javascript_use_only_what_is_public_and_what_they_share() {
     let lib = lib();
     let re_exports = re_exports(&lib);
-    for source in library().iter().filter(|source| source.module() == "web") {
+    let is_face = |source: &&Source| ["web", "edge"].contains(&source.module());
+    for source in library().iter().filter(is_face) {
         for name in uses_of_crate(&source.code) {
-            let is_public =
-                re_exports.contains_key(&name) || lib.contains(&format!("pub mod {name};"));
+            let is_public = name == "js"
+                || re_exports.contains_key(&name)
+                || lib.contains(&format!("pub mod {name};"));
             assert!(is_public, "src/{} uses the private `{name}`", source.path);
         }
     }

@@ -156,7 +156,8 @@ impl Preprocessor {
         self.smart_resize_to(height, width, self.max_pixels)
     }
 
-    fn smart_resize_to(
+    /// [`Preprocessor::smart_resize`] under another limit than the model's.
+    pub fn smart_resize_to(
         &self,
         height: usize,
         width: usize,

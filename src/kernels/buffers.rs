@@ -1,5 +1,7 @@
 //! The buffers that a launch binds: weights that share one are bound once.
 
+use std::borrow::Cow;
+
 use burn_wgpu::CubeTensor;
 
 use super::{
@@ -33,8 +35,18 @@ impl Buffers {
     /// Adds a buffer, unless it is there: only those with a key are looked for.
     ///
     /// - returns: its place
-    pub fn add(&mut self, name: &str, element: &'static str, tensor: CubeTensor, key: Option<usize>) -> usize {
-        if let Some(known) = self.keys.iter().position(|known| key.is_some() && *known == key) {
+    pub fn add(
+        &mut self,
+        name: &str,
+        element: &'static str,
+        tensor: CubeTensor,
+        key: Option<usize>,
+    ) -> usize {
+        if let Some(known) = self
+            .keys
+            .iter()
+            .position(|known| key.is_some() && *known == key)
+        {
             return known;
         }
         self.tensors.push(tensor);
@@ -80,18 +92,27 @@ impl Buffers {
         Some(pieces)
     }
 
-    /// How shaders see the pieces of a matrix of `k` columns.
-    pub fn decoders(&self, suffix: &str, pieces: &[Piece], k: usize) -> Vec<Decoder> {
-        let decoders = pieces.iter().enumerate();
-        decoders
-            .map(|(i, piece)| Decoder {
-                suffix: format!("_{suffix}{i}"),
+    /// How shaders see the pieces of a matrix of `k` columns; their numbers are added.
+    pub fn decoders(
+        &self,
+        suffix: &str,
+        pieces: &[Piece],
+        k: usize,
+        numbers: &mut Vec<(Cow<'static, str>, usize)>,
+    ) -> Vec<Decoder> {
+        let mut decoders = Vec::with_capacity(pieces.len());
+        for (i, piece) in pieces.iter().enumerate() {
+            let suffix = format!("_{suffix}{i}");
+            for (name, value) in piece.form.numbers(piece.rows, k) {
+                numbers.push((format!("{name}{suffix}").into(), value));
+            }
+            decoders.push(Decoder {
+                suffix,
                 buffer: self.names[piece.buffer].0.clone(),
-                form: piece.form.clone(),
-                rows: piece.rows,
-                k,
-            })
-            .collect()
+                tensor_type: piece.form.tensor_type(),
+            });
+        }
+        decoders
     }
 }
 

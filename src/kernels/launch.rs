@@ -39,6 +39,9 @@ pub struct Kernel {
     pub decoders: Vec<(&'static str, Vec<packed::Decoder>)>,
     /// Values of placeholders, and counts of what is unrolled.
     pub constants: Vec<(Cow<'static, str>, usize)>,
+    /// Names of the numbers that each launch brings along, first in `info`: `{{ name }}u` stands for
+    /// one. A shape is a number, so that layers of different sizes share a compiled shader.
+    pub numbers: Vec<Cow<'static, str>>,
     /// Values of placeholders that are text.
     pub switches: Vec<(Cow<'static, str>, String)>,
     pub workgroup_size: WorkgroupSize,
@@ -78,6 +81,9 @@ impl Kernel {
         text = unroll(&text, &count);
         // Names that unrolling made.
         replace(&mut text);
+        for (at, name) in self.numbers.iter().enumerate() {
+            text = text.replace(&format!("{{{{ {name} }}}}u"), &format!("info[{at}]"));
+        }
         let [x, y] = self.workgroup_size.map(|n| n as usize);
         let sizes = [("workgroup_x".into(), x), ("workgroup_y".into(), y)];
         for (name, value) in sizes.iter().chain(&self.constants) {
@@ -115,18 +121,18 @@ impl Kernel {
         let mut text = packed::COMMON.to_string();
         for (name, decoders) in &self.decoders {
             let mut fetch = format!("fn {name}(n: u32, kb: u32, o: u32) -> Octet {{\n");
-            let mut before = 0;
+            let mut before = String::new();
             for (i, decoder) in decoders.iter().enumerate() {
                 text += &decoder.text();
                 let s = &decoder.suffix;
-                let end = before + decoder.rows;
-                let line = format!("return octet{s}(load{s}(row{s}(n - {before}u), kb), o);");
+                let line = format!("return octet{s}(load{s}(row{s}(n{before}), kb), o);");
+                before += &format!(" - {{{{ rows{s} }}}}u");
                 if i + 1 < decoders.len() {
-                    fetch += &format!("  if (n < {end}u) {{ {line} }}\n");
+                    let rows = before.replace(" - ", " + ");
+                    fetch += &format!("  if (n < 0u{rows}) {{ {line} }}\n");
                 } else {
                     fetch += &format!("  {line}\n}}\n");
                 }
-                before = end;
             }
             text += &fetch;
         }
@@ -137,7 +143,7 @@ impl Kernel {
     ///
     /// - `tensors`: the inputs, contiguous
     /// - `shapes`: of the outputs
-    /// - `info`: numbers that the kernel reads from `info`
+    /// - `info`: values of `numbers`, then what else the kernel reads from `info`
     pub fn launch(
         self,
         tensors: Vec<CubeTensor>,
@@ -166,8 +172,7 @@ impl Kernel {
                 arguments.with_buffer_io(tensor.handle.clone().binding(), BufferIOAttr::ReadOnly);
         }
         for output in &outputs {
-            arguments =
-                arguments.with_buffer_io(output.clone().binding(), BufferIOAttr::WriteOnly);
+            arguments = arguments.with_buffer_io(output.clone().binding(), BufferIOAttr::WriteOnly);
         }
         // The runtime passes 64-bit words; the kernel sees them as pairs, low half first.
         let words = info
@@ -238,6 +243,16 @@ pub fn contiguous<const D: usize>(tensor: Tensor<D>) -> Option<CubeTensor> {
 /// The buffer of whole numbers.
 pub fn primitive(tensor: Tensor<1, Int>) -> Option<CubeTensor> {
     tensor.try_into_primitive::<CubeBackend>().ok()
+}
+
+/// Names of numbers, and their values.
+pub fn split_numbers(
+    numbers: Vec<(Cow<'static, str>, usize)>,
+) -> (Vec<Cow<'static, str>>, Vec<u32>) {
+    let values = numbers
+        .into_iter()
+        .map(|(name, value)| (name, value as u32));
+    values.unzip()
 }
 
 /// Workgroups in two dimensions that hold at least `n` of them.

@@ -15,7 +15,9 @@ use burn::tensor::{Device, Tensor};
 use crate::kernels::{self, Heads, KeyRanges, RopeTable, Weight};
 
 use super::{
-    Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, Stream, TextConfig, qkv::{self, columns}, rope,
+    Linear, Mlp, Observer, Pass, Positions, RmsNorm, Stopped, Stream, TextConfig,
+    qkv::{self, columns},
+    rope,
 };
 
 /// `Qwen2_5_VLModel`'s language model without its vocabulary head, which embedding never needs.

@@ -27,11 +27,7 @@ pub trait Observer {
     ///
     /// Both are made only for an observer that looks: some of the reference's tensors never exist
     /// here, since fused kernels pass over them, and have to be taken back from what follows.
-    fn tensor(
-        &mut self,
-        name: impl FnOnce() -> String,
-        tensor: impl FnOnce() -> Tensor<2>,
-    ) {
+    fn tensor(&mut self, name: impl FnOnce() -> String, tensor: impl FnOnce() -> Tensor<2>) {
         let _ = (name, tensor);
     }
 }

@@ -24,7 +24,9 @@ impl Rotation {
     pub fn upload(self, device: &Device) -> RopeTable {
         let half = |table: &[f32]| -> Vec<f32> {
             let rows = table.chunks(self.head_dim);
-            rows.flat_map(|row| &row[..self.head_dim / 2]).copied().collect()
+            rows.flat_map(|row| &row[..self.head_dim / 2])
+                .copied()
+                .collect()
         };
         RopeTable::new(&half(&self.cos), &half(&self.sin), self.head_dim, device)
     }

@@ -14,6 +14,7 @@ use super::{Error, TaskPrompt, Tokenizer};
 pub const MAX_LENGTH: usize = 32_768;
 
 const BEFORE_IMAGE: &str = "<|im_start|>user\n<|vision_start|>";
+const IMAGE_PAD: &str = "<|image_pad|>";
 const AFTER_IMAGE: &str = "<|vision_end|>Describe the image.<|im_end|>\n";
 
 /// What stands in front of a text, such as `"Query: "`.
@@ -35,6 +36,12 @@ pub struct ImagePrompt {
     pub image_tokens: Range<usize>,
     /// Which positions a single vector is the mean of: from vision_start to vision_end, both included.
     pub pooled: Range<usize>,
+}
+
+/// The prompt for a picture of `n_image_tokens` tokens as text.
+pub fn image_text(n_image_tokens: usize) -> String {
+    let pads = IMAGE_PAD.repeat(n_image_tokens);
+    format!("{BEFORE_IMAGE}{pads}{AFTER_IMAGE}")
 }
 
 /// The prompt for a picture of `n_image_tokens` tokens.

@@ -8,10 +8,9 @@ mod embedder;
 mod event_loop;
 mod loader;
 
-use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
-use crate::Error;
+use crate::js::{field, misuse, object, rejection};
 
 unsafe extern "C" {
     /// Runs the program's static constructors; made by the linker.
@@ -54,35 +53,4 @@ impl log::Log for Console {
     }
 
     fn flush(&self) {}
-}
-
-/// `{code, message}`
-fn rejection(error: &Error) -> JsValue {
-    object(&[
-        ("code", error.code().as_str().into()),
-        ("message", error.to_string().into()),
-    ])
-}
-
-/// An error of the caller's values, which TypeScript should have refused.
-fn misuse(message: impl std::fmt::Display) -> JsValue {
-    object(&[
-        ("code", crate::Code::InputInvalid.as_str().into()),
-        ("message", message.to_string().into()),
-    ])
-}
-
-/// A plain object.
-fn object(fields: &[(&str, JsValue)]) -> JsValue {
-    let object = js_sys::Object::new();
-    for (name, value) in fields {
-        // Setting a field of a fresh plain object cannot fail.
-        let _ = Reflect::set(&object, &(*name).into(), value);
-    }
-    object.into()
-}
-
-/// A field of an object; `undefined` where there is none.
-fn field(object: &JsValue, name: &str) -> JsValue {
-    Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }

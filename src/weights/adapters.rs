@@ -74,7 +74,11 @@ fn attach(
     names: &[[String; 2]],
     tensors: &mut Tensors,
 ) -> Result<()> {
-    if names.iter().flatten().all(|name| !tensors.contains_key(name)) {
+    if names
+        .iter()
+        .flatten()
+        .all(|name| !tensors.contains_key(name))
+    {
         return Ok(());
     }
     let n_in = linear.weight.dims()[1];

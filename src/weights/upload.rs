@@ -140,7 +140,11 @@ impl Upload {
             }),
             false => Ok(()),
         };
-        match (device.burn().as_dispatch(), form(device, info), &info.shape[..]) {
+        match (
+            device.burn().as_dispatch(),
+            form(device, info),
+            &info.shape[..],
+        ) {
             (DispatchDevice::Cube(cube), Want::Blocks, [n, k]) => {
                 let row_bytes = row_words(info.tensor_type, *k) * size_of::<u32>();
                 let rows_per_part = rows_per_part(info.tensor_type, *k);

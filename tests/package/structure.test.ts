@@ -32,6 +32,31 @@ test('the page runs the engine only through #engine, and shares no more of it th
   }
 });
 
+/** Every source that a file's code reaches, types left out. */
+function reached(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const { target, typeOnly } of importsOf(file)) if (!typeOnly) reached(target, found);
+  return found;
+}
+
+test('the hosted client and the adapters carry nothing of the engine, the page or the module', () => {
+  for (const entry of ['hosted/index.ts', 'adapters/openai.ts', 'adapters/ai-sdk.ts', 'adapters/langchain.ts']) {
+    const files = reached(entry);
+    assert.ok(files.size > 1, entry);
+    for (const file of files) assert.ok(!/^(?:engine|page|worker|node)\/|wasm/.test(file), `${entry} reaches ${file}`);
+    if (entry.startsWith('adapters/')) assert.deepEqual([...files].filter((file) => file.startsWith('hosted/')), [], entry);
+  }
+});
+
+test('the page reaches the hosted client only through #hosted', () => {
+  assert.deepEqual([...reached('index.ts')].filter((file) => file.startsWith('hosted/')), []);
+});
+
+test('no source but those of Node names a module of Node', () => {
+  for (const file of sources.filter((name) => !name.startsWith('node/'))) assert.ok(!/from 'node:|import\('node:/.test(readFileSync(join(lib, file), 'utf8')), file);
+});
+
 test('only one file imports the generated module', () => {
   assert.deepEqual(sources.filter((file) => readFileSync(join(lib, file), 'utf8').includes("from '#wasm'")), ['engine/load-face.ts']);
 });

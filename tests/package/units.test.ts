@@ -5,7 +5,7 @@ import { LoadProgress } from '../../www/lib/engine/progress.js';
 import { locateModel, planDirectory } from '../../www/lib/model-files.js';
 import { availability } from '../../www/lib/index.js';
 import type { ModelSource, ProgressEvent } from '../../www/lib/index.js';
-import { copyInput } from '../../www/lib/page/inputs.js';
+import { copyInput } from '../../www/lib/inputs.js';
 import { readToEngine, PROTOCOL } from '../../www/lib/worker/protocol.js';
 import { bytesOf, modelDirectory, serveFiles } from './support/model-server.js';
 

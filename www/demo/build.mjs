@@ -5,9 +5,10 @@
 //   node www/demo/build.mjs [--package DIR] [--out DIR]     (default: pkg-config/dist, www/demo/dist)
 //
 // Needs `npm ci` and `npm run build` in pkg-config.
-import { cp, rm, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const here = import.meta.dirname;
@@ -42,7 +43,29 @@ await build({
     name: 'package-beside-the-page',
     setup({ onResolve }) {
       onResolve({ filter: /^jina-embeddings-web$/ }, () => ({ path: './jina-embeddings-web/index.js', external: true }));
+      onResolve({ filter: /^jina-embeddings-web\/search$/ }, () => ({ path: './jina-embeddings-web/search.js', external: true }));
     },
   }],
 });
+await buildServiceWorker();
 console.log(`built ${out}`);
+
+/** The service worker knows every file of the page, and by their hash when one of them is another. */
+async function buildServiceWorker() {
+  const all = (await readdir(out, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
+  const files = all.filter((file) => !/\.(map|d\.ts|txt)$/.test(file));
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(relative(out, file)).update(await readFile(file));
+  const paths = files.map((file) => relative(out, file).split(sep).join('/')).filter((path) => path !== 'index.html');
+  await build({
+    entryPoints: [join(here, 'src/sw.ts')],
+    outfile: join(out, 'sw.js'),
+    bundle: true,
+    format: 'iife',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    define: { FILES: JSON.stringify(['./', ...paths]), VERSION: JSON.stringify(hash.digest('hex').slice(0, 16)) },
+  });
+}

@@ -6,7 +6,18 @@
 
 /**
  * What a program may branch on. The first group is the Rust side's (`src/error.rs`), the second this
- * package's own. The strings never change.
+ * package's own, and `HOSTED_*` what comes of the hosted API. The strings never change.
+ *
+ * - `LOCAL_UNAVAILABLE`: this runtime can compute nothing itself, whatever the device (an edge worker).
+ * - `SELFTEST_FAILED`: the device computes, and computes wrong numbers.
+ * - `HOSTED_AUTH`: the key is missing, wrong or not allowed this (401, 403).
+ * - `HOSTED_QUOTA`: the balance or the plan is used up (402, 403).
+ * - `HOSTED_RATE_LIMIT`: too many requests, also after the retries (429).
+ * - `HOSTED_SERVER`: the server failed (5xx). `HOSTED_TIMEOUT`: it, or a gateway, took too long.
+ * - `HOSTED_UNREACHABLE`: no connection, or one that broke.
+ * - `HOSTED_REJECTED`: the request itself was refused (400, 404, 413, 422 and the like).
+ * - `HOSTED_RESPONSE`: a success whose body is none of the documented form.
+ * - `HOSTED_KEY_EXPOSED`: a key was given in a page, where every visitor can read it.
  */
 export type ErrorCode =
   | 'MODEL_INVALID'
@@ -28,7 +39,22 @@ export type ErrorCode =
   | 'INTEGRITY'
   | 'QUOTA'
   | 'WASM_INIT'
-  | 'WORKER_FAILED';
+  | 'WORKER_FAILED'
+  | 'SPACE_MISMATCH'
+  | 'DUPLICATE_ID'
+  | 'INDEX_INVALID'
+  | 'INDEX_UNSUPPORTED'
+  | 'SELFTEST_FAILED'
+  | 'LOCAL_UNAVAILABLE'
+  | 'HOSTED_AUTH'
+  | 'HOSTED_QUOTA'
+  | 'HOSTED_RATE_LIMIT'
+  | 'HOSTED_SERVER'
+  | 'HOSTED_TIMEOUT'
+  | 'HOSTED_UNREACHABLE'
+  | 'HOSTED_REJECTED'
+  | 'HOSTED_RESPONSE'
+  | 'HOSTED_KEY_EXPOSED';
 
 /**
  * Whether trying again may succeed: the same call where the embedder is still usable, or a new
@@ -55,6 +81,21 @@ const RECOVERABLE: Readonly<Record<ErrorCode, boolean>> = {
   QUOTA: true,
   WASM_INIT: true,
   WORKER_FAILED: true,
+  SPACE_MISMATCH: false,
+  DUPLICATE_ID: false,
+  INDEX_INVALID: false,
+  INDEX_UNSUPPORTED: false,
+  SELFTEST_FAILED: false,
+  LOCAL_UNAVAILABLE: false,
+  HOSTED_AUTH: false,
+  HOSTED_QUOTA: false,
+  HOSTED_RATE_LIMIT: true,
+  HOSTED_SERVER: true,
+  HOSTED_TIMEOUT: true,
+  HOSTED_UNREACHABLE: true,
+  HOSTED_REJECTED: false,
+  HOSTED_RESPONSE: true,
+  HOSTED_KEY_EXPOSED: false,
 };
 
 /** One input that a call could not embed: its place in the list, the rule's code, and the reason. */

@@ -4,6 +4,9 @@
 export { createEmbedder } from './page/create-embedder.js';
 export { availability } from './page/availability.js';
 export { EmbedderError, isEmbedderError } from './errors.js';
+export { compareSpaces } from './spaces.js';
+export type { SpaceRelation } from './spaces.js';
+export type { HostedInfo, HostedModel, HostedOptions } from './hosted/types.js';
 export type { EmbedderErrorOptions, ErrorCode, InputError } from './errors.js';
 export type {
   AdapterInfo,
@@ -19,10 +22,14 @@ export type {
   EncodeProgress,
   EncodeResult,
   EncodeTimings,
+  FallbackReason,
   Fetch,
+  HybridOptions,
   ImageSource,
   Input,
+  Licence,
   MemoryUse,
+  Mode,
   ModelFile,
   ModelFiles,
   ModelInfo,
@@ -31,4 +38,5 @@ export type {
   ProgressEvent,
   SingleEncodeResult,
   Task,
+  VectorValues,
 } from './types.js';

@@ -158,7 +158,8 @@ export function planDirectory(json: string, directory: string, wanted: WantedPar
       .filter((file) => (wanted.images || file.role !== 'vision') && (wanted.multivector || file.role !== 'projector'))
       .sort((a, b) => LOAD_ORDER.indexOf(a.role) - LOAD_ORDER.indexOf(b.role)),
     name: text('name') ?? new URL(directory).pathname,
-    licence: text('licence'),
+    // What the converter writes where its source states none.
+    licence: text('licence') === 'unknown' ? undefined : text('licence'),
     space: text('space'),
   };
 }

@@ -4,6 +4,7 @@
 // so that a project without WebGPU types compiles against it.
 
 import type { EmbedderError, ErrorCode, InputError } from './errors.js';
+import type { HostedOptions } from './hosted/types.js';
 
 /**
  * What the vectors are for. The part before the dot is the adapter, the part after it the side of the
@@ -55,9 +56,9 @@ export interface EncodeOptions {
    * input always rejects the call, since without it the others would read differently.
    */
   readonly lateChunking?: boolean | undefined;
-  /** Pictures above this many pixels are scaled down to it before anything else. */
+  /** Pictures above this many pixels are scaled down to it before anything else. Mode `only-local`. */
   readonly maxPixels?: number | undefined;
-  /** Texts are cut from the right at this many tokens, the task's prefix included. */
+  /** Texts are cut from the right at this many tokens, the task's prefix included. Mode `only-local`. */
   readonly maxLength?: number | undefined;
   /** Cancels the call: it rejects with an `AbortError` at once, and leaves the queue. */
   readonly signal?: AbortSignal | undefined;
@@ -76,14 +77,18 @@ export interface EncodeProgress {
   readonly total: number;
 }
 
+/** What vectors are held in: floats, or packed bits as signed or unsigned bytes. */
+export type VectorValues = Float32Array | Int8Array | Uint8Array;
+
 /** One vector per token of one input. */
-export interface MultiVector {
+export interface MultiVector<V extends VectorValues = Float32Array> {
   /** `[rows, dimensions]`, row after row. */
-  readonly values: Float32Array;
+  readonly values: V;
   readonly rows: number;
+  /** Values in each row. */
   readonly dimensions: number;
   /** The vector of token `i`: a view into `values`, not a copy. */
-  row(i: number): Float32Array;
+  row(i: number): V;
 }
 
 /** The type of one option in `O`, where an option left out counts as `undefined`. */
@@ -108,8 +113,10 @@ export interface EncodeResult<E = Float32Array> {
    * Names the weights, adapter, pooling and length. Only vectors of one space may be compared.
    */
   readonly space: string;
-  readonly source: 'local';
-  readonly device: DeviceKind;
+  /** Who computed: this device, or the hosted API. */
+  readonly source: 'local' | 'hosted';
+  /** Where this device computed; `null` where the hosted API did. */
+  readonly device: DeviceKind | null;
   readonly usage: { readonly tokens: number; readonly images: number };
   /** The inputs that were not embedded; empty unless `onInputError` is `'null'`. */
   readonly errors: readonly InputError[];
@@ -173,6 +180,7 @@ export interface ModelInfo {
 }
 
 export interface EmbedderInfo {
+  readonly source: 'local';
   readonly device: DeviceKind;
   /** Why `device: 'auto'` did not take WebGPU; absent where it did, or where the caller chose. */
   readonly deviceFallback?: { readonly code: ErrorCode; readonly message: string };
@@ -184,9 +192,15 @@ export interface EmbedderInfo {
   readonly memory: MemoryUse;
 }
 
-/** A loaded model. Calls may overlap; they are answered in the order they were made. */
-export interface Embedder {
-  readonly info: EmbedderInfo;
+/**
+ * A loaded model. Calls may overlap; they are answered in the order they were made.
+ *
+ * A worker that dies or a device that is lost ends the calls under way with a typed error, and the next
+ * call loads the model again.
+ */
+export interface Embedder<I = EmbedderInfo> {
+  /** Of the side that serves the calls, as of now. */
+  readonly info: I;
   encode<const O extends EncodeOptions>(input: Input, options: O): Promise<SingleEncodeResult<EmbeddingOf<O>>>;
   encode<const O extends EncodeOptions>(inputs: readonly Input[], options: O): Promise<EncodeResult<EmbeddingOf<O>>>;
   memory(): Promise<MemoryUse>;
@@ -218,7 +232,10 @@ export type Fetch = (url: string, init: { readonly signal: AbortSignal; readonly
 
 export interface CreateOptions {
   readonly model: ModelSource;
-  /** `'auto'` (the default) takes WebGPU where an adapter is offered, and else says why not. */
+  /**
+   * `'auto'` (the default) takes WebGPU where an adapter is offered, else the CPU, and says why not. In
+   * mode `prefer-local` the default is `'webgpu'`: of the CPU and the hosted API the latter is faster.
+   */
   readonly device?: 'auto' | DeviceKind | undefined;
   /** Parts that need not be downloaded. Default: all that the model directory lists. */
   readonly parts?: { readonly images?: boolean | undefined; readonly multivector?: boolean | undefined } | undefined;
@@ -232,9 +249,10 @@ export interface CreateOptions {
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
   /**
    * `false` computes in the calling thread. A `Worker` or the address of one stands in where a bundler
-   * loses the worker's file; it must be a fresh one of this package, and belongs to the embedder.
+   * loses the worker's file; it must be a fresh one of this package, and belongs to the embedder. A
+   * function that makes one is called again where a worker dies; a `Worker` itself stays dead.
    */
-  readonly worker?: false | Worker | URL | string | undefined;
+  readonly worker?: false | Worker | URL | string | (() => Worker) | undefined;
   /** Stands in for the `.wasm` file next to the script. */
   readonly wasm?: URL | string | BufferSource | WebAssembly.Module | undefined;
   /** Stands in for `fetch`, in the calling thread; the bytes are passed on to the worker. */
@@ -244,14 +262,58 @@ export interface CreateOptions {
    * `WORKER_FAILED`. Downloads are not timed. Default: 60,000.
    */
   readonly initTimeout?: number | undefined;
+  /**
+   * Told the licence of the weights before the first of them is fetched. Left out, it is written to the
+   * console, once per model.
+   */
+  readonly onLicence?: ((licence: Licence) => void) | undefined;
+  readonly mode?: 'only-local' | undefined;
+}
+
+/** Where the model computes, and where else it may. */
+export type Mode = 'prefer-local' | 'only-local' | 'prefer-hosted' | 'only-hosted';
+
+/**
+ * Options with a hosted API, or a server that speaks it.
+ *
+ * - `prefer-local` (the default): this device; the hosted API where this device cannot (no WebGPU asked
+ *   for by `device`, limits, memory, quota, download, self-test, a device lost twice).
+ * - `prefer-hosted`: the hosted API; this device, which loads the model only then, where the API cannot
+ *   be reached or does not serve (key, balance, rate limit after the retries, server error, timeout).
+ * - `only-local`, `only-hosted` (the default without `model`): that one, or an error.
+ *
+ * An embedder changes sides at most once. An abort and a bad input are no reason to.
+ */
+export interface HybridOptions extends Omit<CreateOptions, 'model' | 'mode'> {
+  readonly model?: ModelSource | undefined;
+  readonly hosted: HostedOptions;
+  readonly mode?: Mode | undefined;
+  /** Told, before the other side is asked, that the embedder changes to it, and why. */
+  readonly onFallback?: ((reason: FallbackReason) => void) | undefined;
+}
+
+/** Why an embedder changed sides. */
+export interface FallbackReason {
+  readonly from: 'local' | 'hosted';
+  readonly to: 'local' | 'hosted';
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly error: EmbedderError;
+}
+
+/** The licence of a model's weights; `null` where nothing beside them states it. */
+export interface Licence {
+  readonly model: string;
+  readonly licence: string | null;
 }
 
 /**
- * Loading, step by step. For each file: `initiate`, `download`, `progress` …, `upload`, `done`; over all
+ * Loading, step by step. First `licence`, before any weight is fetched. For each file: `initiate`, `download`, `progress` …, `upload`, `done`; over all
  * files `progress_total`; at the end `compile` and `ready`. `loaded` never falls, `total` is absent where
  * the size is unknown and else never changes, and the last `progress` of each is 100.
  */
 export type ProgressEvent =
+  | { readonly status: 'licence'; readonly model: string; readonly licence: string | null }
   | { readonly status: 'initiate'; readonly file: string }
   | { readonly status: 'download'; readonly file: string }
   | { readonly status: 'progress'; readonly file: string; readonly loaded: number; readonly total?: number; readonly progress?: number }
@@ -267,10 +329,15 @@ export interface AvailabilityOptions {
   readonly parts?: CreateOptions['parts'];
   readonly signal?: AbortSignal | undefined;
   readonly fetch?: Fetch | undefined;
+  /** Default: as in {@link HybridOptions}. */
+  readonly mode?: Mode | undefined;
+  readonly hosted?: HostedOptions | undefined;
 }
 
 /** What is possible here, asked before any weight is downloaded. */
 export interface Availability {
+  /** Which side `createEmbedder` with the same options would begin with; `null` where it would fail. */
+  readonly source: 'local' | 'hosted' | null;
   /** Where `createEmbedder` with the same options would compute; `null` where it would fail. */
   readonly device: DeviceKind | null;
   readonly webgpu: {
@@ -279,6 +346,10 @@ export interface Availability {
     readonly adapter?: AdapterInfo;
   };
   readonly wasm: { readonly available: boolean; readonly reason?: { readonly code: ErrorCode; readonly message: string } };
+  /** Whether the mode allows the hosted API and nothing known beforehand speaks against it; no request is sent. */
+  readonly hosted: { readonly available: boolean; readonly reason?: { readonly code: ErrorCode; readonly message: string } };
+  /** The model's name and the licence of its weights. */
+  readonly licence?: Licence;
   /** The files that would be downloaded; `nBytes` is `null` where a size is not told beforehand. */
   readonly download?: { readonly nFiles: number; readonly nBytes: number | null };
   /** Why the model's description could not be read. */

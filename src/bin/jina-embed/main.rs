@@ -13,6 +13,8 @@ mod failure;
 mod inspect;
 #[cfg(feature = "gpu")]
 mod model;
+#[cfg(feature = "gpu")]
+mod serve;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,8 @@ enum Command {
     Encode(encode::Args),
     /// Show what a GGUF file or a model directory holds
     Inspect(inspect::Args),
+    #[cfg(feature = "gpu")]
+    Serve(serve::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +52,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "gpu")]
         Command::Encode(args) => encode::run(args),
         Command::Inspect(args) => inspect::run(args),
+        #[cfg(feature = "gpu")]
+        Command::Serve(args) => serve::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jina_embeddings_web::{
     Device, Embedder,
-    model_files::ModelFiles,
+    model_files::{ModelFiles, Progress},
     text::{Error as TextError, Task},
     weights::Role,
 };
@@ -72,6 +72,15 @@ impl ModelArgs {
 
 /// Loads a model with a bar on a terminal, and names it on standard error.
 pub fn load(files: &ModelFiles, device: &Device) -> Result<Embedder, Failure> {
+    load_watched(files, device, |_| ())
+}
+
+/// As [`load`], and tells somebody else as well how far it has come.
+pub fn load_watched(
+    files: &ModelFiles,
+    device: &Device,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Embedder, Failure> {
     let target = match stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),
@@ -85,6 +94,7 @@ pub fn load(files: &ModelFiles, device: &Device) -> Result<Embedder, Failure> {
         total_bytes = progress.total_bytes;
         bar.set_length(progress.total_bytes);
         bar.set_position(progress.done_bytes);
+        on_progress(progress);
     })?;
     bar.finish_and_clear();
     eprintln!(

@@ -12,12 +12,14 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use burn::tensor::Tensor;
 
 use super::{
     Kernels, LowRank, Weight,
     buffers::Buffers,
-    launch::{Kernel, contiguous, spread},
+    launch::{Kernel, contiguous, split_numbers, spread},
 };
 
 /// A product that has yet to join the residual stream.
@@ -91,17 +93,30 @@ impl AddNorm<'_> {
         /// Widest row: it lies in workgroup memory beside a number of each invocation.
         const MAX_WIDTH: usize = 3 << 10;
         let [m, h] = x.dims();
-        let rank = update.and_then(|update| update.low_rank).map_or(0, LowRank::rank);
+        let rank = update
+            .and_then(|update| update.low_rank)
+            .map_or(0, LowRank::rank);
         let coordinates = self.coordinates.map_or(0, |a| a.dims()[0]);
-        if ![h, rank, coordinates].iter().all(|size| size.is_multiple_of(4)) || h > MAX_WIDTH || m == 0 {
+        if ![h, rank, coordinates]
+            .iter()
+            .all(|size| size.is_multiple_of(4))
+            || h > MAX_WIDTH
+            || m == 0
+        {
             return None;
         }
         let mut buffers = Buffers::default();
         buffers.add("x", "vec4<f32>", contiguous(x.clone())?, None);
-        buffers.add("weight", "vec4<f32>", contiguous(self.weight.clone())?, None);
+        buffers.add(
+            "weight",
+            "vec4<f32>",
+            contiguous(self.weight.clone())?,
+            None,
+        );
         let mut outputs = vec![("n", "f32")];
         let mut shapes = vec![[m, h + coordinates]];
         let mut decoders = Vec::new();
+        let mut numbers: Vec<(Cow<'static, str>, usize)> = Vec::new();
         let mut scale = 1.0;
         if let Some(Update { product, low_rank }) = update {
             buffers.add("u", "vec4<f32>", contiguous(product.clone())?, None);
@@ -110,16 +125,29 @@ impl AddNorm<'_> {
             if let Some(low_rank) = low_rank {
                 scale = low_rank.scale;
                 let pieces = buffers.add_weight("b", &low_rank.b)?;
-                decoders.push(("fetch_b", buffers.decoders("b", &pieces, rank)));
+                decoders.push((
+                    "fetch_b",
+                    buffers.decoders("b", &pieces, rank, &mut numbers),
+                ));
             }
         }
         if let Some(a) = self.coordinates {
             let pieces = buffers.add_weight("a", a)?;
-            decoders.push(("fetch_a", buffers.decoders("a", &pieces, h)));
+            decoders.push(("fetch_a", buffers.decoders("a", &pieces, h, &mut numbers)));
         }
         if !buffers.fit(outputs.len()) {
             return None;
         }
+        numbers.extend([
+            ("m".into(), m),
+            ("eps".into(), (self.eps as f32).to_bits() as usize),
+            ("h4".into(), h / 4),
+            ("n_stride".into(), h + coordinates),
+            ("u_stride".into(), h + rank),
+            ("update_octets".into(), rank.div_ceil(8)),
+            ("coordinates".into(), coordinates),
+        ]);
+        let (numbers, info) = split_numbers(numbers);
         let kernel = Kernel {
             name: "add_norm",
             source: include_str!("kernel.wgsl"),
@@ -127,18 +155,19 @@ impl AddNorm<'_> {
             outputs,
             decoders,
             constants: vec![
-                ("h4".into(), h / 4),
-                ("n_stride".into(), h + coordinates),
+                // In steps, so that rows of like widths share a shader.
+                (
+                    "row_room".into(),
+                    (h / 4).next_power_of_two().min(MAX_WIDTH / 4),
+                ),
                 ("update".into(), usize::from(update.is_some())),
-                ("update_rank".into(), rank),
-                ("update_octets".into(), rank.div_ceil(8)),
-                ("u_stride".into(), h + rank),
-                ("coordinates".into(), coordinates),
+                ("update_rank".into(), usize::from(rank > 0)),
+                ("has_coordinates".into(), usize::from(coordinates > 0)),
             ],
+            numbers,
             switches: vec![("scale".into(), format!("{scale:?}f"))],
             workgroup_size: [if kernels == Kernels::Direct { 64 } else { 256 }, 1],
         };
-        let info = [m as u32, (self.eps as f32).to_bits()];
         let mut made = kernel.launch(buffers.tensors, &shapes, spread(m as u32), &info);
         let norm = made.pop()?;
         Some((made.pop().unwrap_or_else(|| x.clone()), norm))

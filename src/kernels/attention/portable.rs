@@ -6,7 +6,11 @@
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation::softmax};
 
-use super::Kind;
+use super::{Heads, KeyRanges};
+
+/// Queries computed at once: enough for a product to run at full speed. The scores held are this
+/// many for each key and head, whatever the length of the input.
+const QUERIES_AT_ONCE: usize = 128;
 
 /// Most scores held at once: 64 MiB of f32, half of the smallest binding WebGPU guarantees.
 const MAX_SCORES: usize = 1 << 24;
@@ -28,103 +32,122 @@ pub struct Windows {
     length: usize,
 }
 
-/// - `q`: `[M, N * D]`, `k`, `v`: `[M, G * D]`
+/// - `qkv`: `[M, (N + 2 G) * D]`: query heads, key heads, value heads
 /// - returns: `[M, N * D]`
-pub fn attention(
-    q: Tensor<2>,
-    k: Tensor<2>,
-    v: Tensor<2>,
-    n_heads: usize,
-    kind: &Kind,
-) -> Tensor<2> {
-    let [n_tokens, width] = q.dims();
-    let n_groups = k.dims()[1] * n_heads / width;
-    let q = heads(q, n_heads);
-    let k = heads(k, n_groups);
-    let v = heads(v, n_groups);
-    let context = match kind {
-        Kind::Causal => causal(q, k, v),
-        Kind::Full => full(q, k, v, None),
-        Kind::Windows(windows) => windows.scatter(full(
-            windows.gather(q),
-            windows.gather(k),
-            windows.gather(v),
-            windows.key_mask(n_groups),
-        )),
+pub fn attention(qkv: Tensor<2>, heads: Heads, keys: &KeyRanges) -> Tensor<2> {
+    let Heads {
+        n_heads,
+        n_kv_heads,
+        head_dim,
+    } = heads;
+    let n_tokens = qkv.dims()[0];
+    let columns = |first: usize, n: usize| {
+        let part = qkv.clone().narrow(1, first * head_dim, n * head_dim);
+        by_head(part, n)
     };
-    context.swap_dims(0, 1).reshape([n_tokens, width])
+    let q = columns(0, n_heads);
+    let k = columns(n_heads, n_kv_heads);
+    let v = columns(n_heads + n_kv_heads, n_kv_heads);
+    let context = match keys.lengths() {
+        [_] => in_blocks(q, k, v, keys.is_causal(), None),
+        _ => {
+            let windows = keys.as_windows();
+            let per_group = n_heads / n_kv_heads;
+            windows.scatter(in_blocks(
+                windows.gather(q),
+                windows.gather(repeated(k, per_group)),
+                windows.gather(repeated(v, per_group)),
+                keys.is_causal(),
+                windows.key_mask(n_heads),
+            ))
+        }
+    };
+    context
+        .swap_dims(0, 1)
+        .reshape([n_tokens, n_heads * head_dim])
 }
 
 /// `[rows, n_heads * D]` to `[n_heads, rows, D]`
-fn heads(x: Tensor<2>, n_heads: usize) -> Tensor<3> {
+fn by_head(x: Tensor<2>, n_heads: usize) -> Tensor<3> {
     let [n_rows, width] = x.dims();
     x.reshape([n_rows, n_heads, width / n_heads])
         .swap_dims(0, 1)
 }
 
-/// - `q`: `[N, M, D]`, `k`, `v`: `[G, M, D]`
-/// - returns: `[N, M, D]`
+/// `[G, M, D]` to `[G * n, M, D]`: each head `n` times
+fn repeated(x: Tensor<3>, n: usize) -> Tensor<3> {
+    let [n_heads, n_rows, head_dim] = x.dims();
+    match n {
+        1 => x,
+        _ => x
+            .unsqueeze_dim::<4>(1)
+            .repeat_dim(1, n)
+            .reshape([n_heads * n, n_rows, head_dim]),
+    }
+}
+
+/// Block after block of queries, each with the keys that it sees.
 ///
-/// A block of queries is multiplied only with the keys up to its end.
-fn causal(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+/// - `q`: `[N, M, D]`, `k`, `v`: `[G, M, D]`; `key_mask`: `[G, 1, M]`, added to the scores
+/// - `is_causal`: queries see no later key
+/// - returns: `[N, M, D]`
+fn in_blocks(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    is_causal: bool,
+    key_mask: Option<Tensor<3>>,
+) -> Tensor<3> {
     let [n_heads, n_tokens, head_dim] = q.dims();
     let n_groups = k.dims()[0];
-    let heads_per_group = n_heads / n_groups;
-    blocks(n_heads, n_tokens, |start, n_queries| {
-        let n_keys = start + n_queries;
+    let per_group = n_heads / n_groups;
+    let block = queries_of_a_block(n_heads, n_tokens);
+    let compute = |start: usize| {
+        let n_queries = block.min(n_tokens - start);
+        let n_keys = if is_causal {
+            start + n_queries
+        } else {
+            n_tokens
+        };
         // [N, Q, D] -> [G, N/G * Q, D]: the heads of a group share its keys in one product.
-        let grouped = [n_groups, heads_per_group * n_queries, head_dim];
+        let grouped = [n_groups, per_group * n_queries, head_dim];
         let queries = q.clone().narrow(1, start, n_queries).reshape(grouped);
         let keys = k.clone().narrow(1, 0, n_keys);
         let values = v.clone().narrow(1, 0, n_keys);
-        let shape = [n_groups, heads_per_group, n_queries, n_keys];
-        let scores: Tensor<4> = scores(queries, keys).reshape(shape);
-        let later: Tensor<2, Bool> =
-            Tensor::tril_mask([n_queries, n_keys], start as i64, &scores.device());
-        let scores = scores.mask_fill(later.unsqueeze::<4>().expand(shape), MASKED);
-        let weights: Tensor<3> =
-            softmax(scores, 3).reshape([n_groups, heads_per_group * n_queries, n_keys]);
-        weights
+        let mut scores = scores(queries, keys);
+        if let Some(mask) = &key_mask {
+            scores = scores + mask.clone().narrow(2, 0, n_keys);
+        }
+        if is_causal {
+            let shape = [n_groups, per_group, n_queries, n_keys];
+            let later: Tensor<2, Bool> =
+                Tensor::tril_mask([n_queries, n_keys], start as i64, &scores.device());
+            scores = scores
+                .reshape(shape)
+                .mask_fill(later.unsqueeze::<4>().expand(shape), MASKED)
+                .reshape([n_groups, per_group * n_queries, n_keys]);
+        }
+        softmax(scores, 2)
             .matmul(values)
             .reshape([n_heads, n_queries, head_dim])
-    })
+    };
+    let mut done: Vec<Tensor<3>> = (0..n_tokens).step_by(block).map(compute).collect();
+    if done.len() == 1 {
+        done.remove(0)
+    } else {
+        Tensor::cat(done, 1)
+    }
 }
 
-/// - `q`, `k`, `v`: `[batch, M, D]`; `key_mask`: `[batch, 1, M]`, added to the scores
-/// - returns: `[batch, M, D]`
-fn full(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, key_mask: Option<Tensor<3>>) -> Tensor<3> {
-    let [n_batch, n_tokens, _] = q.dims();
-    blocks(n_batch, n_tokens, |start, n_queries| {
-        let mut scores = scores(q.clone().narrow(1, start, n_queries), k.clone());
-        if let Some(mask) = &key_mask {
-            scores = scores + mask.clone();
-        }
-        softmax(scores, 2).matmul(v.clone())
-    })
+/// Queries whose scores are held at once: their number does not grow with the tokens.
+fn queries_of_a_block(n_heads: usize, n_tokens: usize) -> usize {
+    (MAX_SCORES / (n_heads * n_tokens).max(1)).clamp(1, QUERIES_AT_ONCE)
 }
 
 /// `q kᵀ / sqrt(D)`
 fn scores(q: Tensor<3>, k: Tensor<3>) -> Tensor<3> {
     let scale = 1.0 / (q.dims()[2] as f64).sqrt();
     q.matmul(k.transpose()).mul_scalar(scale)
-}
-
-/// Computes blocks of queries, `(start, n_queries)`, and joins them along dimension 1.
-fn blocks(
-    n_batch: usize,
-    n_tokens: usize,
-    mut compute: impl FnMut(usize, usize) -> Tensor<3>,
-) -> Tensor<3> {
-    let block = (MAX_SCORES / (n_batch * n_tokens).max(1)).clamp(1, n_tokens.max(1));
-    let mut done: Vec<Tensor<3>> = (0..n_tokens)
-        .step_by(block)
-        .map(|start| compute(start, block.min(n_tokens - start)))
-        .collect();
-    if done.len() == 1 {
-        done.remove(0)
-    } else {
-        Tensor::cat(done, 1)
-    }
 }
 
 impl Windows {
@@ -183,5 +206,17 @@ impl Windows {
         self.mask
             .as_ref()
             .map(|mask| mask.clone().repeat_dim(0, n_heads))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scores_held_for_a_token_do_not_grow_with_the_tokens() {
+        let of_a_token = |n_tokens| 16 * queries_of_a_block(16, n_tokens);
+        assert_eq!(of_a_token(8192), of_a_token(512));
+        assert!(of_a_token(100_000) < of_a_token(512));
     }
 }

@@ -3,10 +3,6 @@
 //   plain: the pairs of a run are neighbouring columns
 //   rotate: a pair is two channels of a head that turn together
 //   silu: a pair is a gate and what it gates
-const K4: u32 = {{ k4 }}u;
-const KB: u32 = {{ kb }}u;
-const STRIDE: u32 = {{ stride4 }}u;     // of x, which may carry coordinates t of low-rank updates
-const COLUMNS: u32 = {{ columns }}u;    // of y
 const PAIRS: u32 = {{ pairs }}u;
 struct Pair { first: u32, second: u32 }
 fn pair_of(run: u32, j: u32) -> Pair {
@@ -27,7 +23,7 @@ fn pair_of(run: u32, j: u32) -> Pair {
 // Past the end of x lie zeros of the weights, which only want something finite.
 fn input(at: u32) -> vec4<f32> {
 //# if ragged
-  return x[min(at, info[0] * STRIDE - 1u)];
+  return x[min(at, {{ m }}u * {{ stride4 }}u - 1u)];
 //# end
 //# if !ragged
   return x[at];
@@ -37,27 +33,26 @@ fn onto(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 //# if rank
-const OCTETS: u32 = {{ octets }}u;
 const SCALE: f32 = {{ scale }};
 // Where the coordinates of a column's low-rank update begin in a row of x.
 fn coordinates(column: u32) -> u32 {
 //# for p in parts
-  if (column < {{ part_end_$p }}u) { return K4 + $pu * {{ rank4 }}u; }
+  if (column < {{ part_end_$p }}u) { return {{ k4 }}u + $pu * {{ rank4 }}u; }
 //# end
-  return K4;
+  return {{ k4 }}u;
 }
-fn coordinate(at: u32) -> vec4<f32> { return x[min(at, info[0] * STRIDE - 1u)] * SCALE; }
+fn coordinate(at: u32) -> vec4<f32> { return x[min(at, {{ m }}u * {{ stride4 }}u - 1u)] * SCALE; }
 //# end
 fn bias_of(column: u32) -> f32 {
-//# if biased
+//# if has_bias
   if (column < {{ biased }}u) { return bias[column]; }
 //# end
   return 0.0;
 }
 fn put(m: u32, pair: Pair, rows: u32, before: u32, a: f32, b: f32) {
 //# if plain
-  if (pair.first < rows) { y[m * COLUMNS + before + pair.first] = a + bias_of(before + pair.first); }
-  if (pair.second < rows) { y[m * COLUMNS + before + pair.second] = b + bias_of(before + pair.second); }
+  if (pair.first < rows) { y[m * {{ columns }}u + before + pair.first] = a + bias_of(before + pair.first); }
+  if (pair.second < rows) { y[m * {{ columns }}u + before + pair.second] = b + bias_of(before + pair.second); }
 //# end
 //# if rotate
   if (pair.second >= rows) { return; }
@@ -67,24 +62,24 @@ fn put(m: u32, pair: Pair, rows: u32, before: u32, a: f32, b: f32) {
   let q = b + bias_of(second);
   if (first < {{ rotated }}u) {
     let turn = rope[m * {{ half }}u + pair.first % {{ head }}u];
-    y[m * COLUMNS + first] = p * turn.x - q * turn.y;
-    y[m * COLUMNS + second] = q * turn.x + p * turn.y;
+    y[m * {{ columns }}u + first] = p * turn.x - q * turn.y;
+    y[m * {{ columns }}u + second] = q * turn.x + p * turn.y;
   } else {
-    y[m * COLUMNS + first] = p;
-    y[m * COLUMNS + second] = q;
+    y[m * {{ columns }}u + first] = p;
+    y[m * {{ columns }}u + second] = q;
   }
 //# end
 //# if silu
   if (pair.first >= rows) { return; }
   let gate = a + bias_of(before + pair.first);
-  y[m * COLUMNS + before + pair.first] = gate / (1.0 + exp(-gate)) * (b + bias_of(COLUMNS + before + pair.second));
+  y[m * {{ columns }}u + before + pair.first] = gate / (1.0 + exp(-gate)) * (b + bias_of({{ columns }}u + before + pair.second));
 //# end
 }
 fn store(m: u32, run: u32, j: u32, a: f32, b: f32) {
-  if (m >= info[0]) { return; }
+  if (m >= {{ m }}u) { return; }
 //# for s in spans
-  if (run >= {{ first_run_$s }}u && run < {{ end_run_$s }}u) {
-    put(m, pair_of(run - {{ first_run_$s }}u, j), {{ rows_$s }}u, {{ before_$s }}u, a, b);
+  if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
+    put(m, pair_of(run - {{ first_run_of_$s }}u, j), {{ rows_of_$s }}u, {{ before_of_$s }}u, a, b);
   }
 //# end
 }

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::kernels::{
     Kernels,
     buffers::{Buffers, Piece},
-    launch::{Kernel, contiguous},
+    launch::{Kernel, contiguous, split_numbers},
     packed::{Form, PANEL_ROWS, row_words},
 };
 
@@ -105,10 +105,14 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
         }
     }
     let columns = before;
-    let mut decoders = vec![("fetch", buffers.decoders("", &pieces, k))];
+    let mut numbers: Vec<(Cow<'static, str>, usize)> = Vec::new();
+    let mut decoders = vec![("fetch", buffers.decoders("", &pieces, k, &mut numbers))];
     if let Some(update) = linear.low_rank {
         let pieces = buffers.add_weight("b", &update.b)?;
-        decoders.push(("fetch_b", buffers.decoders("b", &pieces, rank)));
+        decoders.push((
+            "fetch_b",
+            buffers.decoders("b", &pieces, rank, &mut numbers),
+        ));
     }
     if let Some(bias) = linear.bias {
         buffers.add("bias", "f32", contiguous(bias.clone())?, None);
@@ -137,50 +141,73 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
         Finish::Rotate { .. } => rows / 2,
         _ => rows,
     };
-    if let Cut::Registers { rows, pairs, width, lanes } = cut
+    if let Cut::Registers {
+        rows,
+        pairs,
+        width,
+        lanes,
+    } = cut
         && rank > 0
         && matches!(linear.finish, Finish::Rotate { .. })
-        && !parts.iter().all(|rows| pairs_of(*rows).is_multiple_of(pairs))
+        && !parts
+            .iter()
+            .all(|rows| pairs_of(*rows).is_multiple_of(pairs))
     {
         // The columns of an invocation share their coordinates.
         let _ = pairs;
-        cut = Cut::Registers { rows, pairs: 1, width, lanes };
+        cut = Cut::Registers {
+            rows,
+            pairs: 1,
+            width,
+            lanes,
+        };
     }
     let (rows, pairs, workgroup_size, lanes) = match cut {
-        Cut::Registers { rows, pairs, width, lanes } => (rows, pairs, [width, lanes], lanes as usize),
+        Cut::Registers {
+            rows,
+            pairs,
+            width,
+            lanes,
+        } => (rows, pairs, [width, lanes], lanes as usize),
         Cut::Tiles { rows } => (rows, 64, [16, 8], 1),
     };
 
-    let mut constants: Vec<(Cow<'static, str>, usize)> = vec![
+    numbers.extend([
+        ("m".into(), m),
         ("k4".into(), k / 4),
         ("kb".into(), k.div_ceil(32)),
         ("stride4".into(), width / 4),
         ("columns".into(), columns),
+        ("biased".into(), linear.bias.map_or(0, |_| n)),
+        ("head".into(), head_dim),
+        ("half".into(), head_dim / 2),
+        ("rotated".into(), n_rotated),
+        ("second_offset".into(), if is_silu { columns } else { 0 }),
+        ("rank4".into(), rank / 4),
+        ("octets".into(), rank.div_ceil(8)),
+        ("low_rank_columns".into(), n),
+    ]);
+    let mut constants: Vec<(Cow<'static, str>, usize)> = vec![
         ("pairs".into(), pairs),
         ("rows".into(), rows),
         ("four".into(), 4),
         ("lanes".into(), usize::from(lanes > 1)),
         ("spans".into(), spans.len()),
         ("ragged".into(), usize::from(!k.is_multiple_of(32))),
-        ("biased".into(), linear.bias.map_or(0, |_| n)),
+        ("has_bias".into(), usize::from(linear.bias.is_some())),
         ("plain".into(), usize::from(is_plain)),
         ("rotate".into(), usize::from(n_rotated > 0)),
         ("silu".into(), usize::from(is_silu)),
-        ("head".into(), head_dim),
-        ("half".into(), head_dim / 2),
-        ("rotated".into(), n_rotated),
-        ("second_offset".into(), if is_silu { columns } else { 0 }),
         ("rank".into(), usize::from(rank > 0)),
-        ("rank4".into(), rank / 4),
-        ("octets".into(), rank.div_ceil(8)),
-        ("low_rank_columns".into(), n),
         ("parts".into(), parts.len()),
         ("x_tile".into(), rows * 8 * 5),
         (
             "partial_sums".into(),
             match cut {
                 Cut::Tiles { .. } => rows * 4,
-                Cut::Registers { .. } if lanes > 1 => rows * pairs * lanes * workgroup_size[0] as usize,
+                Cut::Registers { .. } if lanes > 1 => {
+                    rows * pairs * lanes * workgroup_size[0] as usize
+                }
                 Cut::Registers { .. } => rows * pairs,
             },
         ),
@@ -188,11 +215,14 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
     let mut end = 0;
     for (i, rows) in parts.iter().enumerate() {
         end += rows;
-        constants.push((format!("part_end_{i}").into(), end));
+        numbers.push((format!("part_end_{i}").into(), end));
     }
     let mut switches: Vec<(Cow<'static, str>, String)> = vec![
         ("columns_text".into(), include_str!("columns.wgsl").into()),
-        ("scale".into(), format!("{:?}f", linear.low_rank.map_or(1.0, |update| update.scale))),
+        (
+            "scale".into(),
+            format!("{:?}f", linear.low_rank.map_or(1.0, |update| update.scale)),
+        ),
     ];
     let mut run = 0;
     for (s, span) in spans.iter().enumerate() {
@@ -203,10 +233,14 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
             ("end_run", end),
             ("rows", span.rows),
             ("before", span.before),
-            ("low_rank", usize::from(span.has_low_rank)),
-            ("same_decoder", usize::from(first == second)),
         ] {
-            constants.push((format!("{name}_{s}").into(), value));
+            numbers.push((format!("{name}_of_{s}").into(), value));
+        }
+        for (name, value) in [
+            ("low_rank", span.has_low_rank),
+            ("same_decoder", first == second),
+        ] {
+            constants.push((format!("{name}_{s}").into(), usize::from(value)));
         }
         switches.push((format!("first_decoder_{s}").into(), first.to_string()));
         switches.push((format!("second_decoder_{s}").into(), second.to_string()));
@@ -223,6 +257,7 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
             [run as u32, m.div_ceil(rows * 8) as u32, 1],
         ),
     };
+    let (numbers, info) = split_numbers(numbers);
     let kernel = Kernel {
         name: "linear",
         source,
@@ -230,11 +265,12 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
         outputs: vec![("y", "f32")],
         decoders,
         constants,
+        numbers,
         switches,
         workgroup_size,
     };
     kernel
-        .launch(buffers.tensors, &[[m, columns]], workgroups, &[m as u32])
+        .launch(buffers.tensors, &[[m, columns]], workgroups, &info)
         .pop()
 }
 
@@ -250,7 +286,11 @@ fn split_pair(pieces: Vec<Piece>, n: usize, k: usize) -> Option<(Vec<Piece>, Vec
             second.push(piece);
         } else {
             // One piece holds both: whole panels of the first.
-            let Form::Panels { tensor_type, first: start } = piece.form else {
+            let Form::Panels {
+                tensor_type,
+                first: start,
+            } = piece.form
+            else {
                 return None;
             };
             let rows = n - before;
@@ -258,8 +298,16 @@ fn split_pair(pieces: Vec<Piece>, n: usize, k: usize) -> Option<(Vec<Piece>, Vec
             let middle = start + rows / PANEL_ROWS * panel;
             let buffer = piece.buffer;
             let form = |first| Form::Panels { tensor_type, first };
-            first.push(Piece { form: form(start), rows, buffer });
-            second.push(Piece { form: form(middle), rows: piece.rows - rows, buffer });
+            first.push(Piece {
+                form: form(start),
+                rows,
+                buffer,
+            });
+            second.push(Piece {
+                form: form(middle),
+                rows: piece.rows - rows,
+                buffer,
+            });
         }
         before = end;
     }

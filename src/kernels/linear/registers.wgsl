@@ -4,7 +4,6 @@
 // One invocation makes ROWS x 2 PAIRS outputs over every LANES-th block of 32 inputs; the lanes of
 // a workgroup add up at the end. Per block it decodes 2 PAIRS x 32 weights once and multiplies each
 // with ROWS rows. Without lanes there is neither workgroup memory nor a barrier.
-// info: M.
 {{ bindings }}
 {{ decoders }}
 {{ columns_text }}
@@ -20,22 +19,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   let run = group.x * WIDTH + local.x;
   let lane = local.y;
   let m0 = group.y * ROWS;
+  let last = {{ m }}u - 1u;
+  let stride = {{ stride4 }}u;
 //# for i in rows
-  let x$i = min(m0 + $iu, info[0] - 1u) * STRIDE;
+  let x$i = min(m0 + $iu, last) * stride;
 //# for j in pairs
   var a$i_$j = 0.0; var b$i_$j = 0.0;
 //# end
 //# end
 //# for s in spans
-  if (run >= {{ first_run_$s }}u && run < {{ end_run_$s }}u) {
+  if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
 //# for j in pairs
-    let pair$j = pair_of(run - {{ first_run_$s }}u, $ju);
-    let first$j = min(pair$j.first, {{ rows_$s }}u - 1u);
-    let second$j = min(pair$j.second, {{ rows_$s }}u - 1u);
+    let pair$j = pair_of(run - {{ first_run_of_$s }}u, $ju);
+    let first$j = min(pair$j.first, {{ rows_of_$s }}u - 1u);
+    let second$j = min(pair$j.second, {{ rows_of_$s }}u - 1u);
     let p$j = row_{{ first_decoder_$s }}(first$j);
     let q$j = row_{{ second_decoder_$s }}(second$j);
 //# end
-    for (var kb = lane; kb < KB; kb += LANES) {
+    let blocks = {{ kb }}u;
+    for (var kb = lane; kb < blocks; kb += LANES) {
 //# for j in pairs
       let v$j = load_{{ first_decoder_$s }}(p$j, kb);
       let w$j = load_{{ second_decoder_$s }}(q$j, kb);
@@ -57,12 +59,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
 //# if rank
 //# if low_rank_$s
-    let t = coordinates({{ before_$s }}u + first0);
-    let u = coordinates({{ before_$s }}u + {{ second_offset }}u + second0);
-    for (var o = lane; o < OCTETS; o += LANES) {
+    let t = coordinates({{ before_of_$s }}u + first0);
+    let u = coordinates({{ before_of_$s }}u + {{ second_offset }}u + second0);
+    for (var o = lane; o < {{ octets }}u; o += LANES) {
 //# for j in pairs
-      let v$j = fetch_b({{ before_$s }}u + first$j, o >> 2u, o & 3u);
-      let w$j = fetch_b({{ before_$s }}u + {{ second_offset }}u + second$j, o >> 2u, o & 3u);
+      let v$j = fetch_b({{ before_of_$s }}u + first$j, o >> 2u, o & 3u);
+      let w$j = fetch_b({{ before_of_$s }}u + {{ second_offset }}u + second$j, o >> 2u, o & 3u);
 //# end
 //# for i in rows
       let c$i = coordinate(x$i + t + 2u * o);

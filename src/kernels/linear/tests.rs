@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     gguf::TensorType,
-    kernels::testing::{Matrix, assert_close, device, f64s, numbers, packed, product, tensor, weight},
+    kernels::testing::{
+        Matrix, assert_close, device, f64s, numbers, packed, product, tensor, weight,
+    },
 };
 
 /// `x Wᵀ + bias + scale * (t Bᵀ)` part by part, from x with its coordinates.

@@ -6,7 +6,6 @@
 // every number once per workgroup; rows there are five vectors apart, so that neighbouring
 // invocations meet different banks. At ROWS = 8 a step reads 64 vectors per invocation for 1,024
 // multiply-adds.
-// info: M.
 {{ bindings }}
 {{ decoders }}
 {{ columns_text }}
@@ -18,9 +17,9 @@ var<workgroup> ws: array<vec4<f32>, 640>;
 fn low_rank(m: u32, column: u32) -> f32 {
   var sum = 0.0;
 //# if rank
-  if (m < info[0] && column < {{ low_rank_columns }}u) {
-    let t = m * STRIDE + coordinates(column);
-    for (var o = 0u; o < OCTETS; o++) {
+  if (m < {{ m }}u && column < {{ low_rank_columns }}u) {
+    let t = m * {{ stride4 }}u + coordinates(column);
+    for (var o = 0u; o < {{ octets }}u; o++) {
       let w = fetch_b(column, o >> 2u, o & 3u);
       sum = onto(onto(sum, coordinate(t + 2u * o), w.low), coordinate(t + 2u * o + 1u), w.high);
     }
@@ -44,16 +43,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   let is_second = l >= 64u;
   var column = 0u;
 //# for s in spans
-  if (run >= {{ first_run_$s }}u && run < {{ end_run_$s }}u) {
-    let pair = pair_of(run - {{ first_run_$s }}u, l & 63u);
-    column = min(select(pair.first, pair.second, is_second), {{ rows_$s }}u - 1u);
+  if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
+    let pair = pair_of(run - {{ first_run_of_$s }}u, l & 63u);
+    column = min(select(pair.first, pair.second, is_second), {{ rows_of_$s }}u - 1u);
   }
 //# end
-  for (var step = 0u; step < KB * 2u; step++) {
+  let steps = {{ kb }}u * 2u;
+  let stride = {{ stride4 }}u;
+  let last = {{ m }}u - 1u;
+  for (var step = 0u; step < steps; step++) {
     let o = (step & 1u) * 2u;
     var even: Octet; var odd: Octet;
 //# for s in spans
-    if (run >= {{ first_run_$s }}u && run < {{ end_run_$s }}u) {
+    if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
 //# if same_decoder_$s
       let block = load_{{ first_decoder_$s }}(row_{{ first_decoder_$s }}(column), step >> 1u);
       even = octet_{{ first_decoder_$s }}(block, o);
@@ -78,8 +80,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     ws[l * PITCH + 2u] = odd.low;
     ws[l * PITCH + 3u] = odd.high;
     for (var i = l; i < 32u * ROWS; i += 128u) {
-      let m = min(m0 + (i >> 2u), info[0] - 1u);
-      xs[(i >> 2u) * PITCH + (i & 3u)] = input(m * STRIDE + step * 4u + (i & 3u));
+      let m = min(m0 + (i >> 2u), last);
+      xs[(i >> 2u) * PITCH + (i & 3u)] = input(m * stride + step * 4u + (i & 3u));
     }
     workgroupBarrier();
     for (var k = 0u; k < 4u; k++) {
@@ -108,10 +110,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var sum = sums[e];
 //# if rank
 //# for s in spans
-    if (run >= {{ first_run_$s }}u && run < {{ end_run_$s }}u) {
-      let pair = pair_of(run - {{ first_run_$s }}u, j);
-      let first = {{ before_$s }}u + min(pair.first, {{ rows_$s }}u - 1u);
-      let second = {{ before_$s }}u + {{ second_offset }}u + min(pair.second, {{ rows_$s }}u - 1u);
+    if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
+      let pair = pair_of(run - {{ first_run_of_$s }}u, j);
+      let first = {{ before_of_$s }}u + min(pair.first, {{ rows_of_$s }}u - 1u);
+      let second = {{ before_of_$s }}u + {{ second_offset }}u + min(pair.second, {{ rows_of_$s }}u - 1u);
       sum += vec2<f32>(low_rank(m, first), low_rank(m, second));
     }
 //# end

@@ -2,18 +2,17 @@
 
 use crate::gguf::TensorType;
 
-use super::layout::{blocks, padded_rows, row_words};
+use super::layout::{blocks, row_words};
 
 /// A matrix as a shader sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decoder {
-    /// Ends the names of its functions.
+    /// Ends the names of its functions and of its numbers.
     pub suffix: String,
     /// Name of the binding that holds it.
     pub buffer: String,
-    pub form: Form,
-    pub rows: usize,
-    pub k: usize,
+    /// `None` for numbers in f32, row by row.
+    pub tensor_type: Option<TensorType>,
 }
 
 /// How it lies in its buffer.
@@ -31,6 +30,33 @@ pub enum Form {
 /// What every decoder needs once.
 pub const COMMON: &str = include_str!("formats/common.wgsl");
 
+impl Form {
+    /// The numbers that a decoder of this form reads, by their names without the suffix.
+    ///
+    /// - `rows`, `k`: of the matrix
+    pub fn numbers(&self, rows: usize, k: usize) -> [(&'static str, usize); 5] {
+        let (first, panel_vectors) = match self {
+            Form::Dense => (0, 0),
+            Form::Panels { tensor_type, first } => (*first, row_words(*tensor_type, k) * 16),
+        };
+        [
+            ("rows", rows),
+            ("width", k.div_ceil(4)),
+            ("blocks", blocks(k)),
+            ("first", first),
+            ("panel_vectors", panel_vectors),
+        ]
+    }
+
+    /// `None` for numbers in f32, row by row.
+    pub fn tensor_type(&self) -> Option<TensorType> {
+        match self {
+            Form::Dense => None,
+            Form::Panels { tensor_type, .. } => Some(*tensor_type),
+        }
+    }
+}
+
 impl Decoder {
     /// Declares `row`, `Block`, `load` and `octet`, each with the suffix:
     ///
@@ -40,34 +66,14 @@ impl Decoder {
     /// fn octet(block: Block, o: u32) -> Octet   // eight of them, o in 0..4
     /// ```
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        let mut constants = vec![
-            ("s", self.suffix.clone()),
-            ("w", self.buffer.clone()),
-            ("rows", self.rows.to_string()),
-            ("k", self.k.to_string()),
-        ];
-        match self.form {
-            Form::Dense => text += include_str!("formats/dense.wgsl"),
-            Form::Panels {
-                tensor_type,
-                first,
-            } => {
-                text += include_str!("formats/part.wgsl");
-                text += format(tensor_type);
-                let panel_vectors = row_words(tensor_type, self.k) * 16;
-                constants.extend([
-                    ("blocks", blocks(self.k).to_string()),
-                    ("first", first.to_string()),
-                    ("panel_vectors", panel_vectors.to_string()),
-                    ("padded_rows", padded_rows(self.rows).to_string()),
-                ]);
+        let text = match self.tensor_type {
+            None => include_str!("formats/dense.wgsl").to_string(),
+            Some(tensor_type) => {
+                include_str!("formats/panels.wgsl").to_string() + format(tensor_type)
             }
-        }
-        for (name, value) in constants {
-            text = text.replace(&format!("{{{{ {name} }}}}"), &value);
-        }
-        text
+        };
+        text.replace("{{ s }}", &self.suffix)
+            .replace("{{ w }}", &self.buffer)
     }
 }
 

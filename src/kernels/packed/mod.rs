@@ -8,11 +8,13 @@ mod repack;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::borrow::Cow;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::gguf::TensorType;
 
-use super::launch::{Kernel, primitive, spread};
+use super::launch::{Kernel, primitive, split_numbers, spread};
 
 pub use decoder::{COMMON, Decoder, Form};
 pub use layout::{PANEL_ROWS, padded_rows, row_words};
@@ -49,22 +51,6 @@ pub fn rows_per_part(tensor_type: TensorType, k: usize) -> usize {
 }
 
 impl Packed {
-    /// How shaders see its parts; part `i` is in the binding `names[i]`.
-    pub fn decoders(&self, names: &[String]) -> Vec<Decoder> {
-        self.parts
-            .iter()
-            .zip(names)
-            .enumerate()
-            .map(|(i, (part, name))| Decoder {
-                suffix: format!("_{i}"),
-                buffer: name.clone(),
-                form: part.form(self.tensor_type),
-                rows: part.n_rows,
-                k: self.shape[1],
-            })
-            .collect()
-    }
-
     /// The whole matrix in f32: `[N, K]`
     pub fn dense(&self) -> Tensor<2> {
         let rows: Vec<u32> = (0..self.shape[0] as u32).collect();
@@ -85,7 +71,10 @@ impl Packed {
         for group in self.parts.chunks(PARTS) {
             let n_rows: usize = group.iter().map(|part| part.n_rows).sum();
             let here = before..before + n_rows as u32;
-            let mine = rows.iter().enumerate().filter(|(_, row)| here.contains(row));
+            let mine = rows
+                .iter()
+                .enumerate()
+                .filter(|(_, row)| here.contains(row));
             let (at, of_group): (Vec<i32>, Vec<i32>) = mine
                 .map(|(place, row)| (place as i32, (row - before) as i32))
                 .unzip();
@@ -111,37 +100,49 @@ impl Packed {
 
     fn gather(&self, parts: &[Part], rows: Vec<i32>) -> Tensor<2> {
         const WORKGROUP: [u32; 2] = [64, 1];
-        let names: Vec<String> = (0..parts.len()).map(|i| format!("w{i}")).collect();
         let k = self.shape[1];
-        let some = Self {
-            parts: parts.to_vec(),
-            ..self.clone()
-        };
-        let decoders = some.decoders(&names);
         let shape = [rows.len(), k];
+        let n_octets = shape[0] * k.div_ceil(8);
+        let mut numbers: Vec<(Cow<'static, str>, usize)> =
+            vec![("n_octets".into(), n_octets), ("k".into(), k)];
+        let mut decoders = Vec::new();
+        let mut inputs = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let suffix = format!("_{i}");
+            let form = part.form(self.tensor_type);
+            for (name, value) in form.numbers(part.n_rows, k) {
+                numbers.push((format!("{name}{suffix}").into(), value));
+            }
+            inputs.push((format!("w{i}"), "vec4<u32>"));
+            decoders.push(Decoder {
+                suffix,
+                buffer: format!("w{i}"),
+                tensor_type: form.tensor_type(),
+            });
+        }
         let mut tensors: Vec<_> = parts.iter().map(|part| part.words.clone()).collect();
+        inputs.push(("rows".into(), "u32"));
         tensors.push(Tensor::from_data(
             TensorData::new(rows, [shape[0]]),
             &tensors[0].device(),
         ));
-        let mut inputs: Vec<_> = names.into_iter().map(|name| (name, "vec4<u32>")).collect();
-        inputs.push(("rows".into(), "u32"));
-        let n_octets = (shape[0] * k.div_ceil(8)) as u32;
+        let (numbers, info) = split_numbers(numbers);
         let kernel = Kernel {
             name: "gather",
             source: include_str!("rows.wgsl"),
             inputs,
             outputs: vec![("y", "f32")],
             decoders: vec![("fetch", decoders)],
-            constants: vec![("k".into(), k)],
+            constants: Vec::new(),
+            numbers,
             switches: Vec::new(),
             workgroup_size: WORKGROUP,
         };
         let mut y = kernel.launch(
             tensors.into_iter().filter_map(primitive).collect(),
             &[shape],
-            spread(n_octets.div_ceil(WORKGROUP[0])),
-            &[n_octets],
+            spread((n_octets as u32).div_ceil(WORKGROUP[0])),
+            &info,
         );
         y.remove(0)
     }

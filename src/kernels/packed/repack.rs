@@ -90,7 +90,9 @@ impl Panel {
     fn place(&self, plane: usize, unit: usize, word: usize) -> usize {
         let (first, width) = self.planes[plane];
         match width.is_multiple_of(4) {
-            true => first + ((unit * (width / 4) + word / 4) * self.height + self.row) * 4 + word % 4,
+            true => {
+                first + ((unit * (width / 4) + word / 4) * self.height + self.row) * 4 + word % 4
+            }
             false => first + (unit * width + word) * self.height + self.row,
         }
     }
@@ -143,7 +145,9 @@ fn pack_row(tensor_type: TensorType, row: &[u8], panel: &mut Panel) {
     match tensor_type {
         TensorType::F32 | TensorType::F16 | TensorType::BF16 => {
             let unit_bytes = 32 * tensor_type.block_bytes();
-            debug_assert!(row.len().div_ceil(unit_bytes) == blocks(row.len() / tensor_type.block_bytes()));
+            debug_assert!(
+                row.len().div_ceil(unit_bytes) == blocks(row.len() / tensor_type.block_bytes())
+            );
             for (unit, bytes) in row.chunks(unit_bytes).enumerate() {
                 panel.put_bytes(0, unit, bytes);
             }

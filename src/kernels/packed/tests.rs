@@ -74,7 +74,11 @@ fn parts_fit_the_binding_that_every_device_offers() {
             let k = k / 256 * 256;
             let rows = rows_per_part(*tensor_type, k);
             let bytes = rows * row_words(*tensor_type, k) * size_of::<u32>();
-            assert!(bytes <= MAX_PART_BYTES, "{} x {k}: {bytes}", tensor_type.name());
+            assert!(
+                bytes <= MAX_PART_BYTES,
+                "{} x {k}: {bytes}",
+                tensor_type.name()
+            );
             assert!(rows.is_multiple_of(PANEL_ROWS));
         }
     }

@@ -57,9 +57,8 @@ pub fn portable(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
     let head_dim = table.head_dim();
     let half = head_dim / 2;
     let pairs: Tensor<3> = table.turns().reshape([m, half, 2]);
-    let [cos, sin] = [0, 1].map(|i| -> Tensor<3> {
-        pairs.clone().narrow(2, i, 1).reshape([m, 1, half])
-    });
+    let [cos, sin] =
+        [0, 1].map(|i| -> Tensor<3> { pairs.clone().narrow(2, i, 1).reshape([m, 1, half]) });
     let x: Tensor<3> = x.reshape([m, width / head_dim, head_dim]);
     let first = x.clone().narrow(2, 0, half);
     let second = x.narrow(2, half, half);

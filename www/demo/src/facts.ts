@@ -2,13 +2,12 @@
 import type { EmbedderInfo, MemoryUse } from 'jina-embeddings-web';
 import { el } from './dom';
 import { bytes, duration } from './format';
-import type { Pace } from './indexer';
+import type { Kind, Pace } from './library';
 import type { LoadState } from './model';
-import type { Kind } from './table';
 
 export interface Measured {
   pace: Record<Kind, Pace>;
-  query_ms: number | undefined;
+  query_ms: { embed: number; search: number } | undefined;
   memory: MemoryUse | undefined;
 }
 
@@ -21,7 +20,7 @@ export function showFacts(state: LoadState, measured: Measured): void {
   pill.textContent = `${info.device === 'webgpu' ? 'WebGPU' : 'CPU'} · ${info.model.name}`;
 
   const stages = [...state.stages_ms].filter(([stage, ms]) => stage !== 'prepare' && ms >= 1).map(([stage, ms]) => `${stage} ${duration(ms)}`.replaceAll(' ', '\u00a0'));
-  const facts: Array<[name: string, value: string, more?: string]> = [
+  const facts: Array<[name: string, value: string, more?: string | undefined]> = [
     ['Model', info.model.name],
     ['Licence', info.model.licence ?? 'not stated'],
     ['Weights', bytes(info.model.nBytes)],
@@ -29,7 +28,7 @@ export function showFacts(state: LoadState, measured: Measured): void {
     ['Loaded in', duration(state.took_ms), stages.join(', ')],
     ['Per picture', paceText(measured.pace.picture)],
     ['Per passage', paceText(measured.pace.passage)],
-    ['Last query', measured.query_ms === undefined ? '–' : duration(measured.query_ms)],
+    ['Last query', measured.query_ms === undefined ? '–' : `${duration(measured.query_ms.embed)} + ${duration(measured.query_ms.search)}`, measured.query_ms && 'embedding + search'],
   ];
   const { memory } = measured;
   if (memory) {

@@ -1,26 +1,29 @@
-// Everything that puts things on the table: the file chooser, dropping, pasting, the passages field.
+// Everything that puts things on the table: the file and folder choosers, dropping, pasting, the passages field.
 import { el } from './dom';
-import { splitPassages } from './table';
-import type { Table } from './table';
+import { splitPassages } from './library';
+import type { Library } from './library';
+import type { Format } from './shelf';
 
-/** Above this a card shows a scaled-down copy, so that a hundred photographs do not fill the memory. */
-const PREVIEW_FILE_BYTES = 500_000;
-const PREVIEW_SIDE_PX = 480;
+const TEXT_FORMATS: Readonly<Record<string, Format>> = { txt: 'text', text: 'text', md: 'markdown', markdown: 'markdown', html: 'html', htm: 'html' };
 
 /** `tell` is given a sentence for the visitor. */
-export function wireIntake(table: Table, tell: (sentence: string) => void): void {
-  const add = (files: Iterable<File>): void => void addFiles(table, [...files], tell);
-  const chooser = el<HTMLInputElement>('files');
-  chooser.addEventListener('change', () => {
-    add(chooser.files ?? []);
-    chooser.value = '';
-  });
+export function wireIntake(library: Library, tell: (sentence: string) => void): void {
+  const add = (files: Iterable<File>): void => void addFiles(library, [...files], tell);
+  for (const id of ['files', 'folder']) {
+    const chooser = el<HTMLInputElement>(id);
+    chooser.addEventListener('change', () => {
+      add(chooser.files ?? []);
+      chooser.value = '';
+    });
+  }
+  el('choose-folder').addEventListener('click', () => el('folder').click());
 
   const passages = el<HTMLTextAreaElement>('passages'), button = el<HTMLButtonElement>('add-passages');
   const addPassages = (): void => {
-    for (const passage of splitPassages(passages.value)) table.addPassage(passage);
+    const texts = splitPassages(passages.value);
     passages.value = '';
     button.disabled = true;
+    void (async () => { for (const text of texts) await library.addText(text); })();
   };
   passages.addEventListener('input', () => { button.disabled = passages.value.trim() === ''; });
   passages.addEventListener('keydown', (event) => {
@@ -50,35 +53,32 @@ function wireDrop(add: (files: Iterable<File>) => void): void {
     if (!carriesFiles(event)) return;
     event.preventDefault();
     show(-depth);
-    add(event.dataTransfer?.files ?? []);
+    // Entries are gone once the event is over, so they are taken before anything is awaited.
+    const entries = [...event.dataTransfer?.items ?? []].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+    if (entries.length === 0) return add(event.dataTransfer?.files ?? []);
+    void Promise.all(entries.map(filesOf)).then((files) => add(files.flat()));
   });
 }
 
-async function addFiles(table: Table, files: readonly File[], tell: (sentence: string) => void): Promise<void> {
-  const left_out: string[] = [];
-  for (const file of files) {
-    if (file.type.startsWith('image/')) {
-      table.addPicture(file, file.name, await preview(file));
-    } else if (file.type.startsWith('text/')) {
-      for (const passage of splitPassages(await file.text())) table.addPassage(passage);
-    } else {
-      left_out.push(file.name);
-    }
+/** The files of a folder and of the folders in it. */
+async function filesOf(entry: FileSystemEntry): Promise<File[]> {
+  if (entry.isFile) return [await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))];
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const files: File[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    if (some.length === 0) return files;
+    files.push(...(await Promise.all(some.map(filesOf))).flat());
   }
-  if (left_out.length > 0) tell(`Left out, being neither a picture nor text: ${left_out.join(', ')}.`);
 }
 
-/** An object URL of the file, or of a small copy of a large one. What cannot be decoded is shown as it is. */
-async function preview(file: Blob): Promise<string> {
-  if (file.size <= PREVIEW_FILE_BYTES) return URL.createObjectURL(file);
-  try {
-    const bitmap = await createImageBitmap(file);
-    const scale = Math.min(1, PREVIEW_SIDE_PX / Math.min(bitmap.width, bitmap.height));
-    const canvas = new OffscreenCanvas(Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)));
-    canvas.getContext('2d')?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-    bitmap.close();
-    return URL.createObjectURL(await canvas.convertToBlob({ type: 'image/webp', quality: 0.85 }));
-  } catch {
-    return URL.createObjectURL(file);
+async function addFiles(library: Library, files: readonly File[], tell: (sentence: string) => void): Promise<void> {
+  const left_out: string[] = [];
+  for (const file of files) {
+    const format = TEXT_FORMATS[file.name.split('.').at(-1)?.toLowerCase() ?? ''] ?? (file.type === 'text/plain' ? 'text' : undefined);
+    if (file.type.startsWith('image/')) await library.addPicture(file, file.name);
+    else if (format) await library.addText(await file.text(), { format, name: file.name, titled: true });
+    else left_out.push(file.name);
   }
+  if (left_out.length > 0) tell(`Left out, being neither a picture nor text: ${left_out.slice(0, 5).join(', ')}${left_out.length > 5 ? ` and ${left_out.length - 5} more` : ''}.`);
 }

@@ -61,6 +61,7 @@ export class Model extends EventTarget {
       const tracker = new ProgressTracker(preview.n_bytes);
       const embedder = await createEmbedder({
         model: this.url, device, signal,
+        onLicence: () => undefined, // the panel and the facts tell it
         onProgress: (event) => advance(tracker.take(event), preview),
       });
       if (signal.aborted) return void embedder.dispose();
@@ -139,7 +140,7 @@ class ProgressTracker {
 }
 
 const STAGE_OF: Record<ProgressEvent['status'], Stage> = {
-  initiate: 'download', download: 'download', progress: 'download', done: 'download', progress_total: 'download',
+  licence: 'prepare', initiate: 'download', download: 'download', progress: 'download', done: 'download', progress_total: 'download',
   upload: 'upload', compile: 'compile', ready: 'compile',
 };
 

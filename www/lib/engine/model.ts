@@ -58,6 +58,7 @@ export class Model {
       if (signal.aborted) throw abortError(signal);
       hooks.onDeviceReady();
       const plan = await planModel(request.model, request, hooks.open, signal);
+      hooks.onProgress({ status: 'licence', model: plan.name, licence: plan.licence ?? null });
       const loader = guard.call(() => new face.ModelLoader(device));
       let consumed = false;
       try {
@@ -210,6 +211,7 @@ function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder:
   const { space, ...config } = guard.call(() => embedder.config());
   const { kind, ...adapter } = guard.call(() => device.info());
   return {
+    source: 'local',
     device: kind,
     ...(deviceFallback === undefined ? {} : { deviceFallback }),
     adapter,

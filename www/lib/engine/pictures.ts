@@ -1,6 +1,7 @@
 // What the page sent of each input ─► what the wasm face takes. Bytes are fetched here; pixels of bitmaps
 // are read here, off the page's thread. One bad input is a note at its place, never the end of the others.
 
+import { readBitmap } from '../bitmap.js';
 import { EmbedderError, isAbortError, isEmbedderError, reasonOf, type InputError } from '../errors.js';
 import { readWhole, type OpenUrl } from '../fetch-body.js';
 import type { WasmInput } from '../wasm-face.js';
@@ -46,17 +47,4 @@ async function readBlob(blob: Blob): Promise<Uint8Array> {
     throw new EmbedderError('INPUT_INVALID', `a picture file may have at most ${MAX_PICTURE_BYTES} bytes, this one has ${blob.size}`);
   }
   return new Uint8Array(await blob.arrayBuffer());
-}
-
-/** Reads the pixels of a bitmap, which is ours, and closes it. */
-function readBitmap(bitmap: ImageBitmap): WasmInput {
-  try {
-    const { width, height } = bitmap;
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (context === null) throw new EmbedderError('INPUT_INVALID', 'the browser offers no 2-D canvas to read the pixels with');
-    context.drawImage(bitmap, 0, 0);
-    return { width, height, rgba: context.getImageData(0, 0, width, height).data as Uint8ClampedArray };
-  } finally {
-    bitmap.close();
-  }
 }

@@ -54,6 +54,11 @@ export class Client {
     connection.endpoint.start?.();
   }
 
+  /** What ended the engine; `undefined` while it answers. */
+  get failure(): EmbedderError | undefined {
+    return this.#failure;
+  }
+
   /** Sends a request and waits for its answer. Rejects at once where the signal says so, or the engine has failed. */
   request(request: Request, { signal, onProgress, transfer }: RequestHooks = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {

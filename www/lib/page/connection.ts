@@ -15,7 +15,9 @@ export interface Connection {
 }
 
 export async function connect(worker: CreateOptions['worker']): Promise<Connection> {
+  refuseEdge();
   if (worker === false) return connectInThread();
+  if (typeof worker === 'function') return connectWorker(worker());
   if (typeof worker === 'object' && !(worker instanceof URL)) return connectWorker(worker);
   if (typeof Worker === 'undefined') {
     throw new EmbedderError('WORKER_FAILED', 'There are no workers here; `worker: false` computes in the calling thread', { recoverable: false });
@@ -29,6 +31,13 @@ export async function connect(worker: CreateOptions['worker']): Promise<Connecti
   } catch (cause) {
     throw new EmbedderError('WORKER_FAILED', `The worker could not be created: ${reasonOf(cause)}`, { cause });
   }
+}
+
+/** An edge worker has neither the memory for the model nor the time to load it. */
+function refuseEdge(): void {
+  const { navigator, EdgeRuntime } = globalThis as { navigator?: { userAgent?: unknown }; EdgeRuntime?: unknown };
+  if (navigator?.userAgent !== 'Cloudflare-Workers' && EdgeRuntime === undefined) return;
+  throw new EmbedderError('LOCAL_UNAVAILABLE', 'An edge worker cannot hold the model: use the hosted API, with mode "only-hosted" or jina-embeddings-web/hosted');
 }
 
 function connectWorker(worker: Worker): Connection {

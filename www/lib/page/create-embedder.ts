@@ -1,51 +1,92 @@
-// From options to a loaded embedder: connect, open, wait. Where anything fails or is cancelled, the
-// engine is ended and nothing is left behind; the next call starts from nothing.
+// From options to an embedder that is ready: the mode decides which side is made now, and which one, if
+// any, stands by. Where anything fails or is cancelled, nothing is left behind; the next call starts from
+// nothing.
 
 import { abortError, EmbedderError, isRecord } from '../errors.js';
 import { openWith } from '../fetch-body.js';
+import type { HostedClient } from '../hosted/client.js';
+import type { HostedInfo, HostedOptions } from '../hosted/types.js';
 import { locateModel } from '../model-files.js';
-import type { CreateOptions, Embedder, EmbedderInfo } from '../types.js';
+import { pageAddress } from '../page-address.js';
+import type { CreateOptions, Embedder, EmbedderInfo, HybridOptions, Mode } from '../types.js';
 import type { WasmSource } from '../wasm-face.js';
 import type { OpenRequest } from '../worker/protocol.js';
-import { Client } from './client.js';
-import { connect } from './connection.js';
-import { LocalEmbedder } from './embedder.js';
+import { RoutedEmbedder } from './embedder.js';
+import { callsForFallback, fallbackReason, Route, tell, type Routing } from './fallback.js';
+import { licenceNotice } from './licence.js';
+import { LocalEngine, type EngineSetup } from './local-engine.js';
+import { modeOf } from './mode.js';
+import { HostedSide, LocalSide } from './sides.js';
 
 const INIT_TIMEOUT_MS = 60_000;
 
 /**
- * Loads a model in a worker and returns its embedder.
+ * Loads a model in a worker and returns its embedder. With `hosted`, the hosted API stands by or comes
+ * first, as `mode` says; see {@link HybridOptions}.
  *
  * Fails with an `EmbedderError`: `DOWNLOAD_FAILED`, `INTEGRITY`, `MODEL_INVALID` and
  * `MODEL_UNSUPPORTED` for the files; `WEBGPU_UNAVAILABLE`, `NO_ADAPTER`, `LIMITS_INSUFFICIENT` and
- * `OUT_OF_MEMORY` for the device; `WASM_INIT` and `WORKER_FAILED` for the engine; or with an
- * `AbortError`. Whatever was loaded by then is freed.
+ * `OUT_OF_MEMORY` for the device; `WASM_INIT` and `WORKER_FAILED` for the engine; `INPUT_INVALID` and
+ * `HOSTED_KEY_EXPOSED` for the options; or with an `AbortError`. Whatever was loaded by then is freed.
  */
-export async function createEmbedder(options: CreateOptions): Promise<Embedder> {
+export function createEmbedder(options: HybridOptions): Promise<Embedder<EmbedderInfo | HostedInfo>>;
+export function createEmbedder(options: CreateOptions): Promise<Embedder>;
+export function createEmbedder(options: CreateOptions | HybridOptions): Promise<Embedder> {
+  return makeEmbedder(options, (start) => start()) as Promise<Embedder>;
+}
+
+/** The same, with something done around each start of an engine. */
+export async function makeEmbedder(options: CreateOptions | HybridOptions, around: EngineSetup['around']): Promise<Embedder<EmbedderInfo | HostedInfo>> {
+  const mode = modeOf(options);
   const base = pageAddress();
-  const request = openRequest(options, base);
-  const { signal, fetch, onProgress } = options;
+  const setup = mode === 'only-hosted' ? undefined : engineSetup(options as CreateOptions, mode, base, around);
+  const { signal, hosted, onFallback } = options as HybridOptions;
   if (signal?.aborted) throw abortError(signal);
-  const client = new Client(await connect(options.worker), fetch === undefined ? undefined : openWith(fetch));
+  // Before anything is downloaded: a key in a page is refused, whichever side comes first.
+  const client = mode === 'only-local' ? undefined : await hostedClient(hosted);
+  const mayBeHosted = client !== undefined;
+  const embedder = (routing: Omit<Routing, 'onFallback'>): RoutedEmbedder => new RoutedEmbedder(new Route({ ...routing, onFallback }), base, mayBeHosted);
+  const startLocal = async (abort: AbortSignal | undefined): Promise<LocalSide> => new LocalSide(await LocalEngine.start(setup as EngineSetup, abort));
+
+  if (client !== undefined && mode !== 'prefer-local') {
+    return embedder({ side: new HostedSide(client), other: setup === undefined ? undefined : startLocal, changed: undefined });
+  }
   try {
-    client.watchStart(options.initTimeout ?? INIT_TIMEOUT_MS);
-    const info = (await client.request({ type: 'open', request }, { signal, onProgress })) as EmbedderInfo;
-    return new LocalEmbedder(client, info, base);
+    const side = await startLocal(signal);
+    return embedder({ side, other: client === undefined ? undefined : async () => new HostedSide(client), changed: undefined });
   } catch (error) {
-    client.abandon();
-    throw error;
+    if (client === undefined || signal?.aborted || !callsForFallback('local', error)) throw error;
+    const changed = fallbackReason('local', error);
+    tell(onFallback, changed);
+    return embedder({ side: new HostedSide(client), other: undefined, changed });
   }
 }
 
-/** What relative addresses are relative to. */
-export function pageAddress(): string | undefined {
-  if (typeof document !== 'undefined') return document.baseURI;
-  return typeof location === 'undefined' ? undefined : location.href;
+/** Fetched only where it is wanted. */
+async function hostedClient(options: HostedOptions): Promise<HostedClient> {
+  const { createHostedEmbedder } = await import('#hosted');
+  return createHostedEmbedder(options) as HostedClient;
 }
 
-function openRequest(options: CreateOptions, base: string | undefined): OpenRequest {
+function engineSetup(options: CreateOptions, mode: Mode, base: string | undefined, around: EngineSetup['around']): EngineSetup {
+  const notice = licenceNotice(options.onLicence);
+  const { fetch, worker, initTimeout, onProgress } = options;
+  return {
+    request: openRequest(options, mode, base),
+    worker,
+    open: fetch === undefined ? undefined : openWith(fetch),
+    around,
+    initTimeoutMs: initTimeout ?? INIT_TIMEOUT_MS,
+    onProgress: (event) => {
+      if (event.status === 'licence') notice(event);
+      onProgress?.(event);
+    },
+  };
+}
+
+function openRequest(options: CreateOptions, mode: Mode, base: string | undefined): OpenRequest {
   if (!isRecord(options)) throw new EmbedderError('INPUT_INVALID', 'createEmbedder needs an object with `model`');
-  const { device = 'auto', kernels = 'auto', parts, wasm, fetch, initTimeout } = options;
+  const { device = mode === 'prefer-local' ? 'webgpu' : 'auto', kernels = 'auto', parts, wasm, fetch, initTimeout } = options;
   if (device !== 'auto' && device !== 'webgpu' && device !== 'wasm') {
     throw new EmbedderError('INPUT_INVALID', `option \`device\` must be "auto", "webgpu" or "wasm", not ${JSON.stringify(device)}`);
   }

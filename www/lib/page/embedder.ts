@@ -1,75 +1,50 @@
-// The embedder a page holds: checks options, copies inputs, and shapes what the engine answers.
+// The embedder a page holds: checks options, copies inputs, and hands the call to the side that serves it.
 
+import type { HostedInfo } from '../hosted/types.js';
 import { EmbedderError } from '../errors.js';
-import type { Embedder, EmbedderInfo, EmbeddingOf, EncodeOptions, EncodeResult, Input, MemoryUse, MultiVector, SingleEncodeResult, Task } from '../types.js';
-import type { EncodeReply } from '../worker/protocol.js';
-import type { WasmEncodeOptions } from '../wasm-face.js';
-import type { Client } from './client.js';
-import { copyInput, transferablesOf } from './inputs.js';
-import { RowMajorVectors, spaceOf } from './vectors.js';
+import { copyInput } from '../inputs.js';
+import type { Embedder, EmbedderInfo, EmbeddingOf, EncodeOptions, EncodeResult, Input, MemoryUse, SingleEncodeResult, Task } from '../types.js';
+import type { Route } from './fallback.js';
+import type { AnyEmbedding } from './sides.js';
 
 const TASKS: readonly Task[] = ['retrieval.query', 'retrieval.passage', 'text-matching', 'code.query', 'code.passage'];
+/** What only an engine of our own can honour. */
+const LOCAL_ONLY = ['maxPixels', 'maxLength'] as const;
 
-type AnyEmbedding = Float32Array | MultiVector | null;
-
-export class LocalEmbedder implements Embedder {
-  readonly info: EmbedderInfo;
-  readonly #client: Client;
+export class RoutedEmbedder implements Embedder<EmbedderInfo | HostedInfo> {
+  readonly #route: Route;
   readonly #base: string | undefined;
-  /** Settles when the last call's request was sent: copying pixels takes time, and calls keep their order. */
-  #lastSent: Promise<void> = Promise.resolve();
+  readonly #mayBeHosted: boolean;
 
-  constructor(client: Client, info: EmbedderInfo, base: string | undefined) {
-    this.#client = client;
-    this.info = info;
+  constructor(route: Route, base: string | undefined, mayBeHosted: boolean) {
+    this.#route = route;
     this.#base = base;
+    this.#mayBeHosted = mayBeHosted;
+  }
+
+  get info(): EmbedderInfo | HostedInfo {
+    return this.#route.side.info;
   }
 
   encode<const O extends EncodeOptions>(input: Input, options: O): Promise<SingleEncodeResult<EmbeddingOf<O>>>;
   encode<const O extends EncodeOptions>(inputs: readonly Input[], options: O): Promise<EncodeResult<EmbeddingOf<O>>>;
   async encode(given: Input | readonly Input[], options: EncodeOptions): Promise<EncodeResult<AnyEmbedding>> {
-    const wasmOptions = checkOptions(options);
+    checkOptions(options, this.#mayBeHosted);
     const single = !Array.isArray(given);
     const inputs = single ? [given as Input] : (given as readonly Input[]);
     if (inputs.length === 0) throw new EmbedderError('INPUT_INVALID', 'the list of inputs is empty; it needs at least one');
     // Started before anything is awaited, so that what is copied is what was given.
     const copies = Promise.all(inputs.map((input) => copyInput(input, this.#base)));
-    const sent = this.#lastSent.then(async () => {
-      const wireInputs = await copies;
-      const request = { inputs: wireInputs, options: wasmOptions, onInputError: options.onInputError ?? 'throw' } as const;
-      const hooks = { signal: options.signal, onProgress: options.onProgress, transfer: transferablesOf(wireInputs) };
-      // In an object, since a bare promise would be waited for here.
-      return { reply: this.#client.request({ type: 'encode', request }, hooks) as Promise<EncodeReply> };
-    });
-    this.#lastSent = sent.then(() => undefined, () => undefined);
-    return this.#shape(await (await sent).reply, options, single);
-  }
-
-  #shape(reply: EncodeReply, options: EncodeOptions, single: boolean): EncodeResult<AnyEmbedding> {
-    const { dimensions, errors, tokens, images, timings } = reply;
-    const embeddings = reply.items.map((item): AnyEmbedding => {
-      if (item === null) return null;
-      return options.returnMultivector === true ? new RowMajorVectors(item.values, item.rows, dimensions) : item.values;
-    });
-    const result: EncodeResult<AnyEmbedding> = {
-      embeddings,
-      dimensions,
-      space: spaceOf(this.info.space, options, dimensions),
-      source: 'local',
-      device: this.info.device,
-      usage: { tokens, images },
-      errors,
-      timings,
-    };
-    return single ? ({ ...result, embedding: embeddings[0] } as SingleEncodeResult<AnyEmbedding>) : result;
+    const result = await this.#route.encode({ copies, options, keepCopies: this.#route.mayChange });
+    return single ? ({ ...result, embedding: result.embeddings[0] } as SingleEncodeResult<AnyEmbedding>) : result;
   }
 
   memory(): Promise<MemoryUse> {
-    return this.#client.request({ type: 'memory' }) as Promise<MemoryUse>;
+    return this.#route.side.memory();
   }
 
   dispose(): Promise<void> {
-    return this.#client.close();
+    return this.#route.dispose();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -78,7 +53,7 @@ export class LocalEmbedder implements Embedder {
 }
 
 /** Checks what the model need not be asked about. Fails with `INPUT_INVALID` naming the option. */
-function checkOptions(options: EncodeOptions): WasmEncodeOptions {
+function checkOptions(options: EncodeOptions, mayBeHosted: boolean): void {
   const { task, onInputError } = (options ?? {}) as Partial<EncodeOptions>;
   if (task === undefined || !TASKS.includes(task)) {
     throw new EmbedderError('INPUT_INVALID', `option \`task\` must be one of ${TASKS.join(', ')}, not ${JSON.stringify(task)}`);
@@ -92,12 +67,12 @@ function checkOptions(options: EncodeOptions): WasmEncodeOptions {
       throw new EmbedderError('INPUT_INVALID', `option \`${name}\` must be a whole number above 0, not ${String(value)}`);
     }
   }
-  return {
-    task,
-    multivector: options.returnMultivector === true,
-    lateChunking: options.lateChunking === true,
-    ...(dimensions === undefined ? {} : { dimensions }),
-    ...(maxPixels === undefined ? {} : { maxPixels }),
-    ...(maxLength === undefined ? {} : { maxLength }),
-  };
+  // Refused on both sides alike: whether a call works must not depend on the device it runs on.
+  const unheeded = mayBeHosted ? LOCAL_ONLY.find((name) => options[name] !== undefined) : undefined;
+  if (unheeded !== undefined) {
+    throw new EmbedderError('INPUT_INVALID', `option \`${unheeded}\` is heeded in mode "only-local" alone: the hosted API has nothing like it`);
+  }
+  if (mayBeHosted && options.returnMultivector === true && dimensions !== undefined) {
+    throw new EmbedderError('INPUT_INVALID', 'options `dimensions` and `returnMultivector` cannot be combined where the hosted API may serve the call');
+  }
 }

@@ -2,8 +2,8 @@
 // block) into registers, then unpacks eight of them at a time (an octet).
 struct Octet { low: vec4<f32>, high: vec4<f32> }
 struct Codes { low: vec4<u32>, high: vec4<u32> }
-// A row of a panel: first vector of the panel, its rows, the row's place in it.
-struct Row { base: u32, height: u32, r: u32 }
+// A row of a panel: first vector of the panel, its rows, the row's place in it; blocks of the row.
+struct Row { base: u32, height: u32, r: u32, blocks: u32 }
 
 const BYTES = vec4<u32>(0u, 8u, 16u, 24u);
 fn bytes(word: u32) -> vec4<u32> { return (vec4<u32>(word) >> BYTES) & vec4<u32>(255u); }

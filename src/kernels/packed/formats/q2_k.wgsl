@@ -2,8 +2,8 @@ struct Block{{ s }} { q: vec2<u32>, a: vec2<f32>, b: vec2<f32> }
 fn load{{ s }}(row: Row, kb: u32) -> Block{{ s }} {
   let at = kb * 2u * row.height + row.r;
   let q = vec2<u32>(word{{ s }}(row, 0u, at), word{{ s }}(row, 0u, at + row.height));
-  let factors = {{ w }}[row.base + (row.height >> 1u) * KB{{ s }} + (kb >> 3u) * row.height + row.r];
-  let d = unpack2x16float(word{{ s }}(row, 2u * KB{{ s }} + KB{{ s }} / 2u, (kb >> 3u) * row.height + row.r));
+  let factors = {{ w }}[row.base + (row.height >> 1u) * row.blocks + (kb >> 3u) * row.height + row.r];
+  let d = unpack2x16float(word{{ s }}(row, 2u * row.blocks + row.blocks / 2u, (kb >> 3u) * row.height + row.r));
   let part = kb & 7u;
   let four = bytes(factors[part >> 1u]);
   let two = select(four.xy, four.zw, (part & 1u) == 1u);

@@ -9,11 +9,11 @@ fn factor{{ s }}(words: vec3<u32>, group: u32) -> f32 {
 fn load{{ s }}(row: Row, kb: u32) -> Block{{ s }} {
   let at = kb * 2u * row.height + row.r;
   let q = vec2<u32>(word{{ s }}(row, 0u, at), word{{ s }}(row, 0u, at + row.height));
-  let third = word{{ s }}(row, 2u * KB{{ s }}, kb * row.height + row.r);
-  let before = 3u * KB{{ s }};
+  let third = word{{ s }}(row, 2u * row.blocks, kb * row.height + row.r);
+  let before = 3u * row.blocks;
   let first = (kb >> 3u) * 3u * row.height + row.r;
   let words = vec3<u32>(word{{ s }}(row, before, first), word{{ s }}(row, before, first + row.height), word{{ s }}(row, before, first + 2u * row.height));
-  let d = unpack2x16float(word{{ s }}(row, before + 3u * (KB{{ s }} >> 3u), (kb >> 3u) * row.height + row.r)).x;
+  let d = unpack2x16float(word{{ s }}(row, before + 3u * (row.blocks >> 3u), (kb >> 3u) * row.height + row.r)).x;
   let group = (kb & 7u) * 2u;
   return Block{{ s }}(q, third, d * vec2<f32>(factor{{ s }}(words, group), factor{{ s }}(words, group + 1u)));
 }

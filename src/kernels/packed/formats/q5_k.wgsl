@@ -1,7 +1,7 @@
 struct Block{{ s }} { q: vec4<u32>, fifth: u32, d: vec2<f32> }
 fn load{{ s }}(row: Row, kb: u32) -> Block{{ s }} {
-  let fifth = word{{ s }}(row, 4u * KB{{ s }}, kb * row.height + row.r);
-  let s = {{ w }}[row.base + (row.height >> 2u) * 5u * KB{{ s }} + (kb >> 3u) * row.height + row.r];
+  let fifth = word{{ s }}(row, 4u * row.blocks, kb * row.height + row.r);
+  let s = {{ w }}[row.base + (row.height >> 2u) * 5u * row.blocks + (kb >> 3u) * row.height + row.r];
   let d = unpack2x16float(s.x) * factor_and_minimum(s.yzw, kb & 7u);
   return Block{{ s }}({{ w }}[row.base + kb * row.height + row.r], fifth, vec2<f32>(d.x, -d.y));
 }

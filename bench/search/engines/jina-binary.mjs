@@ -1,0 +1,3 @@
+import { jinaEngine } from './jina.mjs';
+
+export default jinaEngine('binary and rescoring', { kind: 'binary' }, [{ name: 'default', query: {} }]);

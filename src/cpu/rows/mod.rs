@@ -1,0 +1,205 @@
+//! What is done to rows between two products: the norm, the rotation by position, GELU.
+//!
+//! Letters: M = rows, H = width, D = head_dim.
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    functions,
+    simd::{Kernel, Lanes, Level},
+    threads::{Shared, Threads},
+};
+
+/// Numbers that are worth a job of their own.
+const JOB_ELEMENTS: usize = 1 << 14;
+
+/// Rows of `width` in jobs: how many rows each, and how many jobs.
+fn jobs(m: usize, width: usize) -> (usize, usize) {
+    let rows = (JOB_ELEMENTS / width.max(1)).max(1);
+    (rows, m.div_ceil(rows))
+}
+
+/// `y = x / sqrt(mean(x²) + eps) * weight`
+///
+/// - `x`: `[M, H]`, `weight`: `[H]`
+/// - `y`: M rows of which the first H numbers are written
+///
+/// # Panics
+///
+/// Where shapes do not fit each other.
+pub fn rms_norm(
+    level: Level,
+    threads: Threads,
+    x: &[f32],
+    weight: &[f32],
+    eps: f32,
+    y: &mut [f32],
+) {
+    let width = weight.len();
+    let m = x.len() / width.max(1);
+    assert_eq!(x.len(), m * width, "rows of {width}");
+    if m == 0 {
+        return;
+    }
+    let stride = y.len() / m;
+    assert!(y.len() == m * stride && stride >= width, "normalised rows");
+    let y = Shared::new(y);
+    let (rows, n_jobs) = jobs(m, width);
+    threads.run(
+        n_jobs,
+        || (),
+        |(), job| {
+            for row in job * rows..m.min((job + 1) * rows) {
+                level.run(NormRow {
+                    x: &x[row * width..][..width],
+                    weight,
+                    eps,
+                    // SAFETY: a row is in one job alone.
+                    y: unsafe { y.part(row * stride, width) },
+                });
+            }
+        },
+    );
+}
+
+struct NormRow<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    y: &'a mut [f32],
+}
+
+impl Kernel for NormRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        // As many sums as the widest vectors have lanes, in one order at every level.
+        const SUMS: usize = 32;
+        let mut sums = [0.0f32; SUMS];
+        let (chunks, rest) = self.x.as_chunks::<SUMS>();
+        for chunk in chunks {
+            sums.iter_mut()
+                .zip(chunk)
+                .for_each(|(sum, x)| *sum += x * x);
+        }
+        sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += x * x);
+        let sum: f32 = sums.iter().sum();
+        let scale = 1.0 / (sum / self.x.len() as f32 + self.eps).sqrt();
+        let inputs = self.x.iter().zip(self.weight);
+        for (y, (x, weight)) in self.y.iter_mut().zip(inputs) {
+            *y = x * scale * weight;
+        }
+    }
+}
+
+/// Turns heads by their positions, half-split (NeoX) form, where they are.
+///
+/// - `y`: `[M, stride]`, of which the first `n_columns` numbers of a row are heads
+/// - `turns`: `[M, D]`: cosine and sine of the D / 2 angles of a row, in turn
+///
+/// # Panics
+///
+/// Where shapes do not fit each other.
+pub fn rope(
+    level: Level,
+    threads: Threads,
+    turns: &[f32],
+    head_dim: usize,
+    n_columns: usize,
+    y: &mut [f32],
+) {
+    assert!(head_dim > 0 && head_dim.is_multiple_of(2), "head_dim");
+    let m = turns.len() / head_dim;
+    assert_eq!(turns.len(), m * head_dim, "turns");
+    if m == 0 {
+        return assert!(y.is_empty(), "rows without turns");
+    }
+    let stride = y.len() / m;
+    assert!(y.len() == m * stride && n_columns <= stride, "rows");
+    assert!(n_columns.is_multiple_of(head_dim), "heads");
+    let y = Shared::new(y);
+    let (rows, n_jobs) = jobs(m, n_columns);
+    threads.run(
+        n_jobs,
+        || (),
+        |(), job| {
+            for row in job * rows..m.min((job + 1) * rows) {
+                level.run(TurnRow {
+                    turns: &turns[row * head_dim..][..head_dim],
+                    // SAFETY: a row is in one job alone.
+                    y: unsafe { y.part(row * stride, n_columns) },
+                });
+            }
+        },
+    );
+}
+
+struct TurnRow<'a> {
+    /// `[D]`
+    turns: &'a [f32],
+    /// Heads of D.
+    y: &'a mut [f32],
+}
+
+impl Kernel for TurnRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        for head in self.y.chunks_exact_mut(self.turns.len()) {
+            let (first, second) = head.split_at_mut(self.turns.len() / 2);
+            let turns = self.turns.as_chunks::<2>().0;
+            for ((first, second), [cos, sin]) in first.iter_mut().zip(second).zip(turns) {
+                let (a, b) = (*first, *second);
+                *first = a * cos - b * sin;
+                *second = b * cos + a * sin;
+            }
+        }
+    }
+}
+
+/// `x Φ(x)`, the exact GELU, where the numbers are.
+pub fn gelu(level: Level, threads: Threads, values: &mut [f32]) {
+    let n = values.len();
+    let all = Shared::new(values);
+    threads.run(
+        n.div_ceil(JOB_ELEMENTS),
+        || (),
+        |(), job| {
+            let start = job * JOB_ELEMENTS;
+            // SAFETY: a job has its stretch to itself.
+            let values = unsafe { all.part(start, JOB_ELEMENTS.min(n - start)) };
+            level.run(Gelu(values));
+        },
+    );
+}
+
+struct Gelu<'a>(&'a mut [f32]);
+
+impl Kernel for Gelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        // Room for the widest vector, for the rest at the end.
+        let mut tail = [0.0f32; 16];
+        let mut chunks = self.0.chunks_exact_mut(V::N);
+        for chunk in chunks.by_ref() {
+            // SAFETY: a chunk has V::N numbers; the caller vouches for V.
+            unsafe {
+                let at = chunk.as_mut_ptr();
+                V::store(functions::gelu::<V>(V::load(at)), at);
+            }
+        }
+        let rest = chunks.into_remainder();
+        tail[..rest.len()].copy_from_slice(rest);
+        // SAFETY: V::N is at most 16.
+        unsafe {
+            let at = tail.as_mut_ptr();
+            V::store(functions::gelu::<V>(V::load(at)), at);
+        }
+        rest.copy_from_slice(&tail[..rest.len()]);
+    }
+}

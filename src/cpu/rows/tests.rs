@@ -1,0 +1,147 @@
+//! The functions of rows at every level against the same in f64.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cpu::testing::{numbers, threads};
+
+fn close(found: f32, needed: f64, allowed: f64) -> Result<(), TestCaseError> {
+    let error = (f64::from(found) - needed).abs();
+    prop_assert!(error <= allowed, "needed {needed}, found {found}");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_normalised_row_has_a_mean_square_of_one_times_its_weights(
+        m in 1usize..40,
+        width in 1usize..700,
+        extra in 0usize..9,
+        exponent in -10i32..10,
+        seed: u64,
+    ) {
+        let x = numbers(seed, m * width, 10f32.powi(exponent));
+        let weight = numbers(seed.wrapping_add(1), width, 2.0);
+        for level in Level::available() {
+            let mut y = vec![7.0; m * (width + extra)];
+            rms_norm(level, threads(2), &x, &weight, 1e-6, &mut y);
+            for (x, y) in x.chunks(width).zip(y.chunks(width + extra)) {
+                let squares: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+                let scale = 1.0 / (squares / width as f64 + 1e-6).sqrt();
+                for ((x, weight), y) in x.iter().zip(&weight).zip(y) {
+                    let needed = f64::from(*x) * scale * f64::from(*weight);
+                    close(*y, needed, 1e-6 * needed.abs().max(1e-20))?;
+                }
+                prop_assert!(y[width..].iter().all(|y| *y == 7.0));
+            }
+        }
+    }
+
+    #[test]
+    fn heads_turn_by_the_angles_of_their_row_and_what_follows_them_stays(
+        m in 1usize..40,
+        heads in 0usize..6,
+        half in 1usize..40,
+        extra in 0usize..9,
+        seed: u64,
+    ) {
+        let (d, stride) = (2 * half, heads * 2 * half + extra);
+        let angles = numbers(seed, m * half, 3.0);
+        let turns: Vec<f32> = angles.iter().flat_map(|a| [a.cos(), a.sin()]).collect();
+        let x = numbers(seed.wrapping_add(1), m * stride, 2.0);
+        for level in Level::available() {
+            let mut y = x.clone();
+            rope(level, threads(2), &turns, d, heads * d, &mut y);
+            for row in 0..m {
+                let (x, y) = (&x[row * stride..][..stride], &y[row * stride..][..stride]);
+                for head in 0..heads {
+                    for i in 0..half {
+                        let [cos, sin] = [0, 1].map(|at| f64::from(turns[row * d + 2 * i + at]));
+                        let [a, b] = [i, i + half].map(|at| f64::from(x[head * d + at]));
+                        close(y[head * d + i], a * cos - b * sin, 1e-6)?;
+                        close(y[head * d + i + half], b * cos + a * sin, 1e-6)?;
+                    }
+                }
+                prop_assert_eq!(&x[heads * d..], &y[heads * d..]);
+            }
+        }
+    }
+
+    #[test]
+    fn gelu_is_x_times_the_normal_distribution_up_to_x(n in 1usize..200, seed: u64) {
+        let x = numbers(seed, n, 7.0);
+        for level in Level::available() {
+            let mut y = x.clone();
+            gelu(level, threads(2), &mut y);
+            for (x, y) in x.iter().zip(y) {
+                let x = f64::from(*x);
+                close(y, x * distribution(x), 4e-7 * x.abs().max(1e-3))?;
+            }
+        }
+    }
+}
+
+/// The normal distribution up to `x`: its density integrated by Simpson's rule.
+fn distribution(x: f64) -> f64 {
+    const STEPS: usize = 2000;
+    let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let step = x / STEPS as f64;
+    let sum: f64 = (1..STEPS)
+        .map(|n| density(n as f64 * step) * if n % 2 == 1 { 4.0 } else { 2.0 })
+        .sum();
+    0.5 + (density(0.0) + sum + density(x)) * step / 3.0
+}
+
+/// `eˣ` at one level.
+struct Exp<'a>(&'a mut [f32]);
+
+impl Kernel for Exp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        for chunk in self.0.chunks_exact_mut(V::N) {
+            // SAFETY: a chunk has V::N numbers.
+            unsafe {
+                let at = chunk.as_mut_ptr();
+                V::store(functions::exp::<V>(V::load(at)), at);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_exponential_is_right_to_the_last_bits_from_end_to_end() {
+    let x: Vec<f32> = (-88 * 64..=88 * 64)
+        .map(|n| n as f32 / 64.0)
+        .take(11264)
+        .collect();
+    for level in Level::available() {
+        let mut y = x.clone();
+        level.run(Exp(&mut y));
+        for (x, y) in x.iter().zip(y) {
+            let needed = match *x < -87.3 {
+                true => 0.0,
+                false => f64::from(*x).exp(),
+            };
+            let error = (f64::from(y) - needed).abs();
+            assert!(
+                error <= 2.4e-7 * needed,
+                "exp({x}) at {}: {y}",
+                level.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_exponential_of_what_is_no_number_is_none() {
+    for level in Level::available() {
+        let mut y = [f32::NAN, f32::NEG_INFINITY, f32::MIN, 0.0].repeat(8);
+        level.run(Exp(&mut y));
+        assert!(y[0].is_nan(), "{}", level.name());
+        assert_eq!(y[1..4], [0.0, 0.0, 1.0], "{}", level.name());
+    }
+}
