@@ -11,7 +11,7 @@ wasm_sources := $(shell find src -path src/bin -prune -o '(' -name '*.rs' -o -na
                 scripts/wasm-build.sh scripts/env.sh
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the others need: Rust for wasm32, wasm-bindgen, Node packages, Chromium, software Vulkan
 	@scripts/setup.sh
