@@ -70,7 +70,9 @@ fn embed(
     task: &str,
 ) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
     let options = EncodeOptions::new(task.parse()?);
-    let results = embedder.encode(inputs, &options, &mut (), |_done, _total| ());
+    // An observer could stop the call between layers; nobody does here.
+    let mut observer = ();
+    let results = embedder.encode(inputs, &options, &mut observer, |_done, _total| ());
     let vectors = pollster::block_on(results)?.into_iter();
     Ok(vectors
         .map(|result| result.map(|embedding| embedding.values))

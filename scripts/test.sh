@@ -38,6 +38,7 @@ run_step() {
     types)      npm run --silent typecheck --prefix pkg-config ;;
     typescript) npm test --silent --prefix pkg-config ;;
     clippy)     cargo clippy --locked --all-targets -- -D warnings ;;
+    documents)  RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps ;;
     rust)       cargo test --locked --no-fail-fast ;;
     serve)
       # JINA_EMBED as for `browser`.

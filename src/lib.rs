@@ -43,6 +43,7 @@
 //! text  ──► text::prompt ──► text::tokenizer ──► ids ┐
 //! image ──► image::decode ──► resize ──► patches ────┤
 //!                                                    └─► model ──► pooling ──► vectors ──► web
+//!                                                                                 └─► search ──► edge
 //! ```
 
 #[cfg(feature = "cli")]

@@ -78,3 +78,8 @@ export function recall(found, wanted) {
   });
   return hits / total;
 }
+
+export function normalised(vector) {
+  const length = Math.hypot(...vector);
+  return vector.map((x) => x / length);
+}

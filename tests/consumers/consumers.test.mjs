@@ -99,8 +99,8 @@ describe('workerd', () => {
     const app = install('edge');
     const { build } = createRequire(join(ROOT, 'pkg-config/package.json'))('esbuild');
     const { Miniflare } = await import(pathToFileURL(createRequire(join(CONSUMERS, 'package.json')).resolve('miniflare')).href);
-    // As wrangler bundles: the condition `workerd`, and the modules of the page left out, which nobody asks for here.
-    const { outputFiles } = await build({ entryPoints: [join(app, 'worker.js')], bundle: true, format: 'esm', target: 'es2022', conditions: ['workerd', 'worker', 'browser'], external: ['*/engine.js'], write: false, logLevel: 'error' });
+    // As wrangler bundles.
+    const { outputFiles } = await build({ entryPoints: [join(app, 'worker.js')], bundle: true, format: 'esm', target: 'es2022', conditions: ['workerd', 'worker', 'browser'], write: false, logLevel: 'error' });
     const miniflare = new Miniflare({ modules: [{ type: 'ESModule', path: 'worker.js', contents: outputFiles[0].text }], compatibilityDate: '2026-01-01', bindings: { TEST_API: api.url } });
     try {
       const response = await miniflare.dispatchFetch('http://worker/');

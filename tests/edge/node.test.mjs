@@ -51,6 +51,31 @@ describe('an index', () => {
     }
   });
 
+  test('agrees with a loop in plain JavaScript at every length, also where no SIMD lane is filled', () => {
+    let state = 1;
+    const numbers = (n) => Float32Array.from({ length: n }, () => ((state = Math.imul(state, 1664525) + 1013904223) >>> 8) / 2 ** 23 - 1);
+    const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+    const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+    const close = (found, expected, tolerance, what) => assert.ok(Math.abs(found - expected) <= tolerance, `${what}: ${found} ${expected}`);
+    for (let dimensions = 1; dimensions <= 70; dimensions++) {
+      for (const [multivectorStorage, tolerance] of [['float32', 1e-5], ['int8', 0.02]]) {
+        const index = edge.createIndex({ dimensions, space: SPACE, multivectorDimensions: dimensions, multivectorSpace: 'm', multivectorStorage });
+        const vectors = Array.from({ length: 7 }, () => numbers(dimensions));
+        const tokens = vectors.map((_, i) => numbers(dimensions * (1 + i)));
+        index.add({ ids: vectors.map((_, i) => String(i)), vectors, space: SPACE, multivectors: tokens, multivectorSpace: 'm' });
+        const query = numbers(dimensions);
+        for (const { id, score } of index.search({ vector: query, space: SPACE })) close(score, cosine(query, vectors[id]), 1e-5, `${dimensions}`);
+        const asked = numbers(dimensions * 5);
+        const rowsOf = (values) => Array.from({ length: values.length / dimensions }, (_, row) => values.subarray(row * dimensions, (row + 1) * dimensions));
+        for (const { id, score } of index.search({ multivector: asked, multivectorSpace: 'm' })) {
+          const expected = rowsOf(asked).reduce((sum, q) => sum + Math.max(...rowsOf(tokens[id]).map((t) => cosine(q, t))), 0);
+          close(score, expected, tolerance * 5, `${multivectorStorage} ${dimensions}`);
+        }
+        index.free();
+      }
+    }
+  });
+
   test('ranks by the tokens of multi-vectors, in floats and in bytes', () => {
     for (const multivectorStorage of ['float32', 'int8']) {
       const index = edge.createIndex({ multivectorDimensions: 2, multivectorSpace: 'm', multivectorStorage });

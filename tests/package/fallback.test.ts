@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { availability, createEmbedder, type CreateOptions, type FallbackReason, type HybridOptions, type Mode } from '../../www/lib/index.js';
+import { inspect } from 'node:util';
+import { availability, createEmbedder, type CreateOptions, type FallbackReason, type HostedOptions, type HybridOptions, type Mode } from '../../www/lib/index.js';
 import { failing, hostedServer, json, type HostedServer, type Script } from './support/hosted-server.js';
 import { fakeFace, trap, type Behaviour, type FakeFace } from './support/fake-face.js';
 import { silentWorker, workerWith, type FakeWorker } from './support/fake-worker.js';
@@ -102,7 +103,7 @@ const LOCAL_CAUSES: readonly [string, string, () => Promise<[World, Partial<Hybr
 ];
 
 /** What makes the hosted API impossible. */
-const HOSTED_CAUSES: readonly [string, string, Script | 'closed'][] = [
+const HOSTED_CAUSES: readonly [string, string, Script | 'closed', Partial<HostedOptions>?][] = [
   ['a server that is not there', 'HOSTED_UNREACHABLE', 'closed'],
   ['a connection that breaks', 'HOSTED_UNREACHABLE', (response) => (response.destroy(), true)],
   ['401', 'HOSTED_AUTH', failing(401, { detail: 'Invalid API key', code: 'AUTH_INVALID_API_KEY' })],
@@ -112,7 +113,7 @@ const HOSTED_CAUSES: readonly [string, string, Script | 'closed'][] = [
   ['500', 'HOSTED_SERVER', failing(500, { detail: 'oops' })],
   ['503', 'HOSTED_SERVER', failing(503, '')],
   ['504', 'HOSTED_TIMEOUT', failing(504, '')],
-  ['a server that stays silent', 'HOSTED_TIMEOUT', () => true],
+  ['a server that stays silent', 'HOSTED_TIMEOUT', () => true, { timeout: 20 }],
   ['a page in place of an answer', 'HOSTED_RESPONSE', (response) => json(response, 200, '<html>Sign in to the hotel</html>')],
 ];
 
@@ -133,13 +134,13 @@ describe('where this device is impossible because of', () => {
 });
 
 describe('where the hosted API is impossible because of', () => {
-  for (const [what, code, script] of HOSTED_CAUSES) {
+  for (const [what, code, script, settings] of HOSTED_CAUSES) {
     for (const mode of MODES) {
       const expected = mode === 'only-hosted' ? code : 'local local';
       test(`${what}, ${mode} gives ${expected}`, async () => {
         const { api, faces, reasons, options } = await world(undefined, script === 'closed' ? undefined : script);
         if (script === 'closed') await api.close();
-        assert.equal(await outcome(options(mode, { hosted: { baseURL: api.url, maxRetries: 0, timeout: 50 } })), expected);
+        assert.equal(await outcome(options(mode, { hosted: { baseURL: api.url, maxRetries: 0, ...settings } })), expected);
         assert.deepEqual(reasons.map(({ from, to, ...reason }) => [from, to, reason.code]), mode === 'prefer-hosted' ? [['hosted', 'local', code]] : []);
         if (mode.endsWith('local')) assert.equal(api.requests.length, 0);
         assert.equal(faces.length, mode === 'only-hosted' ? 0 : 1);
@@ -360,6 +361,25 @@ describe('an engine that dies', () => {
     await embedder.dispose();
     assert.equal((await staying).code, 'DISPOSED');
     while (made.workers.some(({ terminated }) => !terminated)) await pause(1);
+  });
+});
+
+describe('the key of the hosted API', () => {
+  test('is in no reason, error, event or embedder', async () => {
+    const KEY = 'jina_SECRET_of_the_fallback';
+    const repeats: Script = (response, { headers }) => json(response, 401, { detail: `no such key: ${headers.authorization}`, code: KEY });
+    const { api, reasons, options } = await world(() => onDevice('NO_ADAPTER'), repeats);
+    const seen: unknown[] = [];
+    for (const mode of ['prefer-hosted', 'prefer-local', 'only-hosted'] as const) {
+      const embedder = await createEmbedder(options(mode, { hosted: { baseURL: api.url, apiKey: KEY, maxRetries: 0 }, onProgress: (event) => seen.push(event) }));
+      seen.push(embedder, embedder.info, await embedder.encode('x', QUERY).catch((error) => error));
+    }
+    seen.push(reasons, await availability({ mode: 'only-hosted', hosted: { apiKey: KEY } }));
+    assert.equal(api.requests.length, 3);
+    for (const each of seen) {
+      const text = `${inspect(each, { depth: Infinity, showHidden: true, getters: true })} ${JSON.stringify(each)} ${String((each as Error).stack)}`;
+      assert.ok(!text.includes('SECRET'), text);
+    }
   });
 });
 

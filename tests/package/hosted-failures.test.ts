@@ -146,9 +146,9 @@ describe('a connection', () => {
 
   test('that stays silent, in the head or in the body, is HOSTED_TIMEOUT after the time for each attempt', async () => {
     for (const script of [() => true, ((response) => (response.writeHead(200).write('{'), true)) as Script]) {
-      const { client, server } = await connected(script as Script, { timeout: 40 });
+      const { client } = await connected(script as Script, { timeout: 40 });
       const error = await rejection(client.encode('x'));
-      assert.deepEqual([error.code, error.data.timeoutMs, error.data.attempts, server.requests.length], ['HOSTED_TIMEOUT', 40, 3, 3]);
+      assert.deepEqual([error.code, error.data.timeoutMs, error.data.attempts], ['HOSTED_TIMEOUT', 40, 3]);
     }
   });
 

@@ -6,6 +6,8 @@ export default {
   name: 'hnswlib-wasm',
   version: versionOf('hnswlib-wasm'),
   async start() {
+    // It is compiled for pages alone, and asks whether there is a window.
+    globalThis.window = globalThis;
     const { loadHnswlib } = await import(fileOf('hnswlib-wasm/dist/hnswlib.js').href);
     library = await loadHnswlib();
   },

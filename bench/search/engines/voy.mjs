@@ -1,5 +1,7 @@
 // voy-search: a k-d tree in WebAssembly. Its npm package is for bundlers, so its module is started by hand.
+// Its distance is Euclidean, which orders vectors of length 1 as the cosine does.
 import { readFileSync } from 'node:fs';
+import { normalised } from '../data.mjs';
 import { fileOf, versionOf } from './versions.mjs';
 
 let voy;
@@ -23,9 +25,3 @@ export default {
   save: (index) => Buffer.from(index.serialize()),
   open: (bytes) => voy.Voy.deserialize(bytes.toString()),
 };
-
-/** Its distance is Euclidean: of vectors of length 1 it orders as the cosine does. */
-function normalised(vector) {
-  const length = Math.hypot(...vector);
-  return vector.map((x) => x / length);
-}

@@ -172,3 +172,73 @@ impl Engine for Local {
         self.embedder.device().check()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jina_embeddings_web::{Code, Device, model_files::ModelFiles};
+    use std::{cell::Cell, path::Path};
+
+    fn tiny(max_tokens: usize) -> Local {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let model = fixtures.join("tiny_gguf/tiny-jina-v4-a-retrieval-Q4_0.gguf");
+        let files = ModelFiles::find(&model).expect("a model");
+        let embedder = files.load(&Device::cpu(), |_| ()).expect("a model");
+        Local::new(embedder, max_tokens, None)
+    }
+
+    fn options() -> Options {
+        Options {
+            task: "retrieval.query".parse().expect("a task"),
+            multivector: false,
+            late_chunking: false,
+            truncate: false,
+            tokens: false,
+        }
+    }
+
+    fn texts(texts: &[&str]) -> Vec<server::Input> {
+        let text = |text: &&str| server::Input::Text((*text).into());
+        texts.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_turn_of_which_nobody_waits_ends_before_its_next_layer() {
+        let n_asked = Cell::new(0);
+        let mut whole = tiny(100);
+        let always = || {
+            n_asked.set(n_asked.get() + 1);
+            true
+        };
+        let inputs = texts(&["a", "b"]);
+        whole
+            .encode(inputs.clone(), options(), &always)
+            .expect("vectors");
+        let n_whole = n_asked.get();
+        assert!(n_whole > 2 * 4, "asked {n_whole} times for 2 x 4 layers");
+
+        n_asked.set(0);
+        let three_times = || {
+            n_asked.set(n_asked.get() + 1);
+            n_asked.get() < 3
+        };
+        let error = whole.encode(inputs, options(), &three_times);
+        assert_eq!(error.expect_err("nobody waits").code(), Code::Aborted);
+        assert_eq!(n_asked.get(), 3);
+    }
+
+    #[test]
+    fn a_text_that_is_refused_leaves_the_others_their_vectors() {
+        let long = "word ".repeat(50);
+        let results = tiny(20).encode(texts(&["a", &long, "b"]), options(), &|| true);
+        let results = results.expect("results");
+        assert!(results[0].is_ok() && results[2].is_ok());
+        let error = results[1].as_ref().expect_err("too long");
+        assert!(error.to_string().contains("more than 20 tokens"), "{error}");
+        let alone = tiny(20).encode(texts(&["b"]), options(), &|| true);
+        assert_eq!(
+            results[2].as_ref().ok(),
+            alone.expect("results")[0].as_ref().ok()
+        );
+    }
+}

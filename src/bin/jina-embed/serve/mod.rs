@@ -44,7 +44,7 @@ pub struct Args {
     /// File of keys, one a line
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
-    /// Origin whose pages may ask, such as https://example.com, or * for all; may be repeated
+    /// Origin whose pages may ask, such as `https://example.com`, or * for all; may be repeated
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     allow_origin: Vec<String>,
     /// Most tokens of a text
