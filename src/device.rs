@@ -185,7 +185,7 @@ impl Device {
     /// The form of the model's operations that runs best here.
     pub fn kernels(&self) -> Kernels {
         match self.info.kind {
-            Kind::Cpu => Kernels::Portable,
+            Kind::Cpu => Kernels::Host,
             Kind::Gpu if self.info.is_software => Kernels::Direct,
             Kind::Gpu => Kernels::Tiled,
         }

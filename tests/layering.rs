@@ -20,13 +20,13 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("search", &["error"]),
     ("js", &["error"]),
     // Tensors only; the block formats of a matrix are those of the file.
-    ("kernels", &["gguf"]),
+    ("kernels", &["cpu", "gguf"]),
     ("model", &["kernels", "text"]),
     ("pooling", &[]),
     ("device", &["error", "kernels"]),
     (
         "weights",
-        &["device", "error", "gguf", "kernels", "model", "text"],
+        &["cpu", "device", "error", "gguf", "kernels", "model", "text"],
     ),
     (
         "embedder",

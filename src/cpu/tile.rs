@@ -110,9 +110,8 @@ impl<const R: usize, const PACKED: bool> Kernel for FloatTile<R, PACKED> {
         unsafe {
             for strip in (0..TILE).step_by(WIDTH * V::N) {
                 let c = self.c.add(strip);
-                let mut acc: [[V::F; WIDTH]; R] = std::array::from_fn(|r| {
-                    std::array::from_fn(|v| V::load(c.add(r * TILE + v * V::N)))
-                });
+                // Summed apart from c: the fewer terms a sum has, the less its roundings add up to.
+                let mut acc = [[V::splat(0.0); WIDTH]; R];
                 for k in 0..self.n_k {
                     let w: [V::F; WIDTH] =
                         std::array::from_fn(|v| V::load(self.w.add(k * TILE + strip + v * V::N)));
@@ -125,7 +124,8 @@ impl<const R: usize, const PACKED: bool> Kernel for FloatTile<R, PACKED> {
                 }
                 for (r, acc) in acc.iter().enumerate() {
                     for (v, acc) in acc.iter().enumerate() {
-                        V::store(*acc, c.add(r * TILE + v * V::N));
+                        let c = c.add(r * TILE + v * V::N);
+                        V::store(V::add(V::load(c), *acc), c);
                     }
                 }
             }

@@ -88,6 +88,7 @@ impl Buffers {
                     }
                 }
             }
+            Weight::Host(_) => return None,
         }
         Some(pieces)
     }

@@ -14,12 +14,14 @@
 mod add_norm;
 mod attention;
 mod buffers;
+mod host;
 mod launch;
 mod linear;
 mod packed;
 mod rope;
 #[cfg(test)]
 mod testing;
+mod timing;
 mod unroll;
 mod weight;
 
@@ -29,13 +31,16 @@ pub use launch::{Launch, begin_count, end_count};
 pub use linear::{Finish, Linear, LowRank};
 pub use packed::{Packed, Packer, Part, padded_rows, row_words, rows_per_part};
 pub use rope::{RopeTable, portable as rotated};
+pub use timing::{Timing, begin_timing, end_timing};
 pub use weight::Weight;
 
 /// Which form of the operations a device runs best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
-    /// Burn's own operations. The only form on the CPU device.
+    /// Burn's own operations: what the others are compared with, and fall back to.
     Portable,
+    /// The products and loops of [`crate::cpu`], for the processor.
+    Host,
     /// Products in tiles of workgroup memory, for graphics cards.
     Tiled,
     /// Products in registers alone, for processors that play a graphics card: there a barrier

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device as BurnDevice, Tensor, TensorData};
 
 use super::{Kernels, Packed, Packer, Part, Weight};
 use crate::{
-    Device,
+    Device, cpu,
     gguf::{TensorType, dequantize},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 pub fn device(kernels: Kernels) -> BurnDevice {
     static GPU: OnceLock<Device> = OnceLock::new();
     match kernels {
-        Kernels::Portable => Device::cpu().burn().clone(),
+        Kernels::Portable | Kernels::Host => Device::cpu().burn().clone(),
         Kernels::Tiled | Kernels::Direct => GPU
             .get_or_init(|| {
                 pollster::block_on(Device::gpu())
@@ -156,11 +156,23 @@ pub fn weight(kernels: Kernels, matrices: &[&Matrix]) -> Weight {
             .map(|matrix| tensor(&matrix.values, matrix.shape, &device));
         return Weight::Dense(parts.collect());
     }
+    if kernels == Kernels::Host {
+        let parts = matrices.iter().map(|matrix| host(matrix));
+        return Weight::stacked(parts.collect());
+    }
     let matrices: Vec<_> = matrices
         .iter()
         .map(|matrix| (matrix.tensor_type, matrix.shape, &matrix.bytes[..]))
         .collect();
     packed(&matrices)
+}
+
+/// The matrix in its blocks on the processor.
+fn host(matrix: &Matrix) -> Weight {
+    let mut builder =
+        cpu::MatrixBuilder::new(matrix.tensor_type, matrix.shape).expect("whole blocks");
+    builder.push(&matrix.bytes).expect("not too many");
+    builder.finish().expect("all").into()
 }
 
 /// `x [m, k] · wᵀ`, w of several matrices: `[m, Σ n]`

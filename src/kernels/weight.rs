@@ -1,8 +1,11 @@
 //! A matrix of weights, in the form that its device holds.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::Packed;
+use super::{Packed, host};
+use crate::cpu;
 
 /// A matrix `[N, K]`, or several that multiply the same input, their rows one after the other.
 #[derive(Debug, Clone)]
@@ -11,6 +14,8 @@ pub enum Weight {
     Dense(Vec<Tensor<2>>),
     /// Quantised, and decoded in the registers of the kernels that use it.
     Packed(Vec<Packed>),
+    /// In the blocks of its file on the processor, which multiplies them as they are.
+    Host(Vec<Arc<cpu::Matrix>>),
 }
 
 impl Weight {
@@ -20,6 +25,7 @@ impl Weight {
         let k = match self {
             Weight::Dense(parts) => parts.first().map(|part| part.dims()[1]),
             Weight::Packed(parts) => parts.first().map(|part| part.shape[1]),
+            Weight::Host(parts) => parts.first().map(|part| part.shape()[1]),
         };
         [rows.iter().sum(), k.unwrap_or(0)]
     }
@@ -29,6 +35,7 @@ impl Weight {
         match self {
             Weight::Dense(parts) => parts.iter().map(|part| part.dims()[0]).collect(),
             Weight::Packed(parts) => parts.iter().map(|part| part.shape[0]).collect(),
+            Weight::Host(parts) => parts.iter().map(|part| part.shape()[0]).collect(),
         }
     }
 
@@ -40,6 +47,7 @@ impl Weight {
                 .first()
                 .and_then(|part| part.parts.first())
                 .map(|part| part.words.device()),
+            Weight::Host(_) => None,
         };
         device.unwrap_or_else(Device::flex)
     }
@@ -49,6 +57,7 @@ impl Weight {
         let mut parts: Vec<Tensor<2>> = match self {
             Weight::Dense(parts) => parts.clone(),
             Weight::Packed(parts) => parts.iter().map(Packed::dense).collect(),
+            Weight::Host(parts) => parts.iter().map(|part| all_rows(part)).collect(),
         };
         match parts.len() {
             1 => parts.remove(0),
@@ -66,10 +75,10 @@ impl Weight {
     /// - `rows`: each below N
     /// - returns: `[rows.len(), K]`
     pub fn rows(&self, rows: &[u32]) -> Tensor<2> {
-        if let Weight::Packed(parts) = self
-            && let [part] = parts.as_slice()
-        {
-            return part.rows(rows);
+        match self {
+            Weight::Packed(parts) if parts.len() == 1 => return parts[0].rows(rows),
+            Weight::Host(parts) if parts.len() == 1 => return host_rows(&parts[0], rows),
+            _ => {}
         }
         let table = self.dense();
         let rows: Vec<i32> = rows.iter().map(|row| *row as i32).collect();
@@ -78,23 +87,52 @@ impl Weight {
         table.select(0, rows)
     }
 
+    /// Its matrices, if it lies in blocks on the processor.
+    pub fn host(&self) -> Option<impl Iterator<Item = &cpu::Matrix>> {
+        match self {
+            Weight::Host(parts) => Some(parts.iter().map(Arc::as_ref)),
+            _ => None,
+        }
+    }
+
     /// This matrix and others below it.
     ///
     /// Matrices of another form than the first are expanded to f32; a device keeps all of a model
     /// in one form.
     pub fn stacked(weights: Vec<Weight>) -> Weight {
-        let mut packed = Vec::new();
+        let (mut packed, mut host) = (Vec::new(), Vec::new());
         for weight in &weights {
             match weight {
                 Weight::Packed(parts) => packed.extend(parts.iter().cloned()),
-                Weight::Dense(_) => {
-                    let parts = weights.iter().map(Weight::dense).collect();
-                    return Weight::Dense(parts);
-                }
+                Weight::Host(parts) => host.extend(parts.iter().cloned()),
+                Weight::Dense(_) => {}
             }
         }
-        Weight::Packed(packed)
+        let n_parts: usize = weights.iter().map(|weight| weight.part_rows().len()).sum();
+        match n_parts {
+            n if n == packed.len() => Weight::Packed(packed),
+            n if n == host.len() => Weight::Host(host),
+            _ => Weight::Dense(weights.iter().map(Weight::dense).collect()),
+        }
     }
+}
+
+impl From<cpu::Matrix> for Weight {
+    fn from(matrix: cpu::Matrix) -> Self {
+        Weight::Host(vec![Arc::new(matrix)])
+    }
+}
+
+fn host_rows(matrix: &cpu::Matrix, rows: &[u32]) -> Tensor<2> {
+    let k = matrix.shape()[1];
+    let mut values = vec![0.0; rows.len() * k];
+    matrix.rows(rows, &mut values);
+    host::tensor(values, [rows.len(), k])
+}
+
+fn all_rows(matrix: &cpu::Matrix) -> Tensor<2> {
+    let rows: Vec<u32> = (0..matrix.shape()[0] as u32).collect();
+    host_rows(matrix, &rows)
 }
 
 impl From<Tensor<2>> for Weight {

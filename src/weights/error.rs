@@ -1,4 +1,4 @@
-use crate::{Code, text::Task};
+use crate::{Code, cpu, gguf::TensorInfo, text::Task};
 
 /// Why files do not make a model.
 #[derive(Debug, thiserror::Error)]
@@ -70,18 +70,37 @@ pub enum Error {
         tensor: String,
         needed: u64,
     },
+    #[error("`{file}`: tensor `{tensor}`: {source}")]
+    Matrix {
+        file: String,
+        tensor: String,
+        source: cpu::Error,
+    },
     #[error("a file was begun before `{file}` ended, or bytes came outside a file")]
     OutOfTurn { file: String },
 }
 
 impl Error {
+    /// What became of a tensor of `file`.
+    pub(super) fn of_matrix(file: &str, info: &TensorInfo, source: cpu::Error) -> Self {
+        Error::Matrix {
+            file: file.to_string(),
+            tensor: info.name.clone(),
+            source,
+        }
+    }
+
     /// The stable code of this error.
     pub fn code(&self) -> Code {
         match self {
             Error::Unsupported { .. } => Code::ModelUnsupported,
             Error::OutOfTurn { .. } => Code::Internal,
             Error::TooLargeForDevice { .. } => Code::LimitsInsufficient,
-            Error::OutOfMemory { .. } => Code::OutOfMemory,
+            Error::OutOfMemory { .. }
+            | Error::Matrix {
+                source: cpu::Error::OutOfMemory { .. },
+                ..
+            } => Code::OutOfMemory,
             _ => Code::ModelInvalid,
         }
     }

@@ -361,7 +361,7 @@ impl Sink for Parts {
             &self.infos,
             &mut self.shared,
         )?);
-        Ok(upload::form(&self.device, info))
+        Ok(upload::form(info))
     }
 
     fn values(&mut self, values: &[f32]) -> Result<()> {
@@ -371,9 +371,10 @@ impl Sink for Parts {
         Ok(())
     }
 
-    fn blocks(&mut self, bytes: &[u8]) -> Result<()> {
+    fn blocks(&mut self, info: &TensorInfo, bytes: &[u8]) -> Result<()> {
         if let Some(upload) = &mut self.upload {
-            upload.push_blocks(bytes);
+            let pushed = upload.push_blocks(bytes);
+            pushed.map_err(|error| Error::of_matrix(&self.file, info, error))?;
         }
         Ok(())
     }
@@ -381,6 +382,7 @@ impl Sink for Parts {
     fn end(&mut self, info: &TensorInfo) -> Result<()> {
         if let Some(upload) = self.upload.take() {
             let stored = upload.finish(info);
+            let stored = stored.map_err(|error| Error::of_matrix(&self.file, info, error))?;
             self.tensors.insert(info.name.clone(), stored);
         }
         Ok(())

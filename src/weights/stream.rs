@@ -18,8 +18,8 @@ pub trait Sink {
     fn begin(&mut self, info: &TensorInfo) -> Result<Want>;
     /// The next values of the tensor that began last.
     fn values(&mut self, values: &[f32]) -> Result<()>;
-    /// The next whole blocks of the tensor that began last.
-    fn blocks(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The next whole blocks of `info`, which began last.
+    fn blocks(&mut self, info: &TensorInfo, bytes: &[u8]) -> Result<()>;
     /// The tensor is complete.
     fn end(&mut self, info: &TensorInfo) -> Result<()>;
 }
@@ -217,7 +217,7 @@ impl Body {
                 gguf::dequantize(info.tensor_type, whole, &mut self.values)?;
                 sink.values(&self.values)?;
             } else {
-                sink.blocks(whole)?;
+                sink.blocks(info, whole)?;
             }
             let n_bytes = whole.len();
             self.pending.drain(..n_bytes);

@@ -1,11 +1,11 @@
 //! Tensors by name: either a list of what is needed, or what was read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 
 use crate::{
-    Result,
+    Result, cpu,
     kernels::{Packed, Weight},
 };
 
@@ -37,6 +37,11 @@ pub enum Stored {
     },
     /// A matrix in the blocks of its file.
     Packed(Packed),
+    /// A matrix in the blocks of its file on the processor.
+    Host {
+        shape: [usize; 2],
+        matrix: Arc<cpu::Matrix>,
+    },
 }
 
 impl Stored {
@@ -45,6 +50,7 @@ impl Stored {
         match self {
             Stored::Values { shape, .. } => shape,
             Stored::Packed(packed) => &packed.shape,
+            Stored::Host { shape, .. } => shape,
         }
     }
 
@@ -53,6 +59,7 @@ impl Stored {
         match self {
             Stored::Values { values, .. } => values.reshape(shape).into(),
             Stored::Packed(packed) => Weight::Packed(vec![packed]),
+            Stored::Host { matrix, .. } => Weight::Host(vec![matrix]),
         }
     }
 
@@ -61,6 +68,7 @@ impl Stored {
         match self {
             Stored::Values { values, .. } => values.reshape(shape),
             Stored::Packed(packed) => packed.dense().reshape(shape),
+            Stored::Host { matrix, .. } => Weight::Host(vec![matrix]).dense().reshape(shape),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use burn::{
@@ -12,8 +15,7 @@ use burn::{
 use burn_wgpu::{CubeBackend, CubeTensor};
 
 use crate::{
-    Device, Result,
-    device::Kind,
+    Device, Result, cpu,
     gguf::TensorInfo,
     kernels::{Packed, Packer, Part, padded_rows, row_words, rows_per_part},
 };
@@ -32,11 +34,13 @@ pub enum Upload {
         target: usize,
         position: usize,
     },
-    /// The CPU device computes from host memory.
-    Host {
+    /// Numbers, for the processor.
+    HostValues {
         values: Vec<f32>,
         device: BurnDevice,
     },
+    /// A matrix, for the processor.
+    HostMatrix(cpu::MatrixBuilder),
 }
 
 /// A buffer on the GPU.
@@ -62,11 +66,11 @@ pub struct Target {
 /// Buffers that hold several tensors, by the name of the first.
 pub type Shared = BTreeMap<String, Buffer>;
 
-/// In which form a device keeps a tensor: a graphics card decodes matrices where it uses them, the
-/// processor keeps numbers.
-pub fn form(device: &Device, info: &TensorInfo) -> Want {
-    match (device.info().kind, info.shape.len()) {
-        (Kind::Gpu, 2) => Want::Blocks,
+/// In which form a device keeps a tensor: matrices in blocks, which are decoded where they are
+/// used.
+pub fn form(info: &TensorInfo) -> Want {
+    match info.shape.len() {
+        2 => Want::Blocks,
         _ => Want::Values,
     }
 }
@@ -140,11 +144,7 @@ impl Upload {
             }),
             false => Ok(()),
         };
-        match (
-            device.burn().as_dispatch(),
-            form(device, info),
-            &info.shape[..],
-        ) {
+        match (device.burn().as_dispatch(), form(info), &info.shape[..]) {
             (DispatchDevice::Cube(cube), Want::Blocks, [n, k]) => {
                 let row_bytes = row_words(info.tensor_type, *k) * size_of::<u32>();
                 let rows_per_part = rows_per_part(info.tensor_type, *k);
@@ -186,6 +186,11 @@ impl Upload {
                     position: 0,
                 })
             }
+            (_, Want::Blocks, [n, k]) => {
+                let builder = cpu::MatrixBuilder::new(info.tensor_type, [*n, *k]);
+                let builder = builder.map_err(|error| Error::of_matrix(file, info, error))?;
+                Ok(Self::HostMatrix(builder))
+            }
             _ => {
                 let mut values = Vec::new();
                 if values.try_reserve_exact(info.n_elements()).is_err() {
@@ -196,7 +201,7 @@ impl Upload {
                     }
                     .into());
                 }
-                Ok(Self::Host {
+                Ok(Self::HostValues {
                     values,
                     device: device.burn().clone(),
                 })
@@ -212,21 +217,22 @@ impl Upload {
                 buffer.write(*position, bytes.to_vec());
                 *position += bytes.len();
             }
-            Self::Host { values: all, .. } => all.extend_from_slice(values),
-            Self::Packed { .. } => {}
+            Self::HostValues { values: all, .. } => all.extend_from_slice(values),
+            Self::Packed { .. } | Self::HostMatrix(_) => {}
         }
     }
 
     /// Appends blocks, in file order.
-    pub fn push_blocks(&mut self, bytes: &[u8]) {
-        let Self::Packed {
-            packer,
-            targets,
-            target,
-            position,
-        } = self
-        else {
-            return;
+    pub fn push_blocks(&mut self, bytes: &[u8]) -> std::result::Result<(), cpu::Error> {
+        let (packer, targets, target, position) = match self {
+            Self::Packed {
+                packer,
+                targets,
+                target,
+                position,
+            } => (packer, targets, target, position),
+            Self::HostMatrix(builder) => return builder.push(bytes),
+            Self::Values { .. } | Self::HostValues { .. } => return Ok(()),
         };
         packer.push(bytes, |panel| {
             let Target {
@@ -243,11 +249,12 @@ impl Upload {
                 *position = 0;
             }
         });
+        Ok(())
     }
 
     /// The whole tensor.
-    pub fn finish(self, info: &TensorInfo) -> Stored {
-        match self {
+    pub fn finish(self, info: &TensorInfo) -> std::result::Result<Stored, cpu::Error> {
+        Ok(match self {
             Self::Packed { targets, .. } => {
                 let parts = targets.into_iter().map(|target| {
                     let (buffer, first) = (target.buffer.id, target.start / 16);
@@ -269,14 +276,19 @@ impl Upload {
                 shape: info.shape.clone(),
                 values: Tensor::from_primitive::<CubeBackend>(buffer.tensor(DType::F32)),
             },
-            Self::Host { values, device } => {
+            Self::HostValues { values, device } => {
                 let n_elements = values.len();
                 Stored::Values {
                     shape: info.shape.clone(),
                     values: Tensor::from_data(TensorData::new(values, [n_elements]), &device),
                 }
             }
-        }
+            Self::HostMatrix(builder) => {
+                let matrix = Arc::new(builder.finish()?);
+                let shape = matrix.shape();
+                Stored::Host { shape, matrix }
+            }
+        })
     }
 }
 

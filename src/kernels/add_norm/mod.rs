@@ -9,6 +9,7 @@
 //!
 //! Letters: M = rows, H = width, R = rank of the update, T = coordinates asked for.
 
+mod host;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,9 @@ impl AddNorm<'_> {
     ) -> (Tensor<2>, Tensor<2>) {
         match kernels {
             Kernels::Portable => self.portable(x, update),
+            Kernels::Host => {
+                host::run(self, &x, update.as_ref()).unwrap_or_else(|| self.portable(x, update))
+            }
             Kernels::Tiled | Kernels::Direct => self
                 .fused(kernels, &x, update.as_ref())
                 .unwrap_or_else(|| self.portable(x, update)),

@@ -47,7 +47,7 @@ proptest! {
         }
         let t = if coordinates > 0 { product(&norm, &[&a], h) } else { Vec::new() };
 
-        for kernels in [Kernels::Portable, Kernels::Tiled, Kernels::Direct] {
+        for kernels in [Kernels::Portable, Kernels::Host, Kernels::Tiled, Kernels::Direct] {
             let device = device(kernels);
             let low_rank = (rank > 0).then(|| LowRank {
                 a: tensor(&[0.0], [1, 1], &device).into(),

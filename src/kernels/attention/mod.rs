@@ -5,6 +5,7 @@
 //!
 //! Letters: M = tokens, N = query heads, G = key/value heads (N is a multiple), D = head_dim.
 
+mod host;
 mod key_ranges;
 mod portable;
 mod shaders;
@@ -37,6 +38,8 @@ pub struct Heads {
 /// The shaders hold heads of up to 128 numbers, a multiple of 4; others take the portable form.
 pub fn attention(kernels: Kernels, qkv: Tensor<2>, heads: Heads, keys: &KeyRanges) -> Tensor<2> {
     match kernels {
+        Kernels::Host => host::attention(&qkv, heads, keys)
+            .unwrap_or_else(|| portable::attention(qkv, heads, keys)),
         Kernels::Direct if shaders::fits(heads.head_dim) => shaders::direct(qkv, heads, keys),
         Kernels::Tiled if shaders::fits(heads.head_dim) => shaders::tiled(qkv, heads, keys),
         _ => portable::attention(qkv, heads, keys),

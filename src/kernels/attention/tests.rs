@@ -9,7 +9,12 @@ use crate::{
     kernels::testing::{assert_close, device, numbers, tensor},
 };
 
-const FORMS: [Kernels; 3] = [Kernels::Portable, Kernels::Tiled, Kernels::Direct];
+const FORMS: [Kernels; 4] = [
+    Kernels::Portable,
+    Kernels::Host,
+    Kernels::Tiled,
+    Kernels::Direct,
+];
 
 /// Head sizes that the models have, and some that fill no tile.
 const HEAD_DIMS: [usize; 7] = [32, 36, 40, 64, 80, 96, 128];

@@ -7,6 +7,7 @@
 //! x arrives as `[M, K + R]` with its coordinates `t = x Aᵀ` behind it, and no launch is spent.
 
 mod fused;
+mod host;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,7 @@ impl<'a> Linear<'a> {
     pub fn run(&self, kernels: Kernels, x: Tensor<2>) -> Tensor<2> {
         match kernels {
             Kernels::Portable => portable::run(self, x),
+            Kernels::Host => host::run(self, &x).unwrap_or_else(|| portable::run(self, x)),
             Kernels::Direct | Kernels::Tiled => {
                 fused::run(self, kernels, &x).unwrap_or_else(|| portable::run(self, x))
             }
