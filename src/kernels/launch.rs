@@ -221,7 +221,7 @@ pub struct Launch {
     pub shapes: Vec<[usize; 2]>,
     /// Bytes of the buffers bound, inputs and outputs.
     pub bytes: u64,
-    /// What the launch brought along: see [`Kernel::numbers`].
+    /// What the launch brought along: see `Kernel::numbers`.
     pub numbers: Vec<(Cow<'static, str>, u32)>,
 }
 
