@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { MAX_RATIO } from './growth.mjs';
 import { groupTables, merge } from './peers/report.mjs';
+import { GOALS, standing } from './profile.mjs';
 import { megabytes, milliseconds, table } from './units.mjs';
 
 const root = join(import.meta.dirname, '..');
@@ -42,7 +43,7 @@ function tableOf(cases) {
 
 /** The whole record as Markdown. */
 export function markdown(record) {
-  const body = { devices: deviceLines, peers: peerLines, growth: growthLines }[record.suite];
+  const body = { devices: deviceLines, peers: peerLines, growth: growthLines, profile: profileLines }[record.suite];
   return [...headLines(record), ...body(record)].join('\n');
 }
 
@@ -92,6 +93,31 @@ function growthLines({ devices }) {
       bytes ? `${((bytes - device_bytes) / tokens / 1e3).toFixed(0)} kB` : '',
     ]);
     lines.push('', table(['tokens', 'shortest', 'median', 'n', '× half', 'device memory', 'above the weights, per token'], rows));
+  }
+  return lines;
+}
+
+function profileLines({ error, device_name, is_software, roofline, layers, calls }) {
+  if (error) return ['', `failed: ${error}`];
+  const giga = (perSecond) => (perSecond / 1e9).toFixed(1);
+  const { f32_flops_per_second: f32, f16_flops_per_second: f16, bytes_per_second: bytes, empty_dispatch_seconds: empty } = roofline;
+  const lines = [
+    `- device: ${device_name}${is_software ? ', a processor that plays a graphics card: goals are for cards' : ''}`,
+    `- measured peaks: ${giga(f32)} GFLOP/s in f32, ${f16 ? `${giga(f16)} GFLOP/s` : 'no `shader-f16`'} in f16, ${giga(bytes)} GB/s; an empty dispatch takes ${(empty * 1e6).toFixed(1)} µs`,
+  ];
+  for (const call of calls) {
+    const { toRoofline, toKernels, productShare } = standing(call, roofline);
+    const percent = (share) => (share === null || share === undefined ? '-' : `${(share * 100).toFixed(1)} %`);
+    const rows = call.rows.map((row) => [
+      row.kernel, row.shapes.map((shape) => shape.join('x')).join(' '), String(row.dispatches), (row.operations / 1e6).toFixed(1), (row.bytes / 1e6).toFixed(2),
+      row.ms.toFixed(3), percent(row.share_of_f32), percent(row.share_of_f16), percent(row.share_of_bandwidth),
+    ]);
+    lines.push(
+      '',
+      `**${call.measurement.tokens} tokens, ${layers} layers**: ${milliseconds(call.measurement.min_ms)} ms; ${toRoofline.toFixed(1)} × its f32 roofline (goal at 512 tokens: ${GOALS.longCallToRoofline}); ${toKernels.toFixed(2)} × its kernels and empty dispatches (goal at 16: ${GOALS.shortCallToKernels}); largest product at ${percent(productShare)} of f32 (goal at 512: ${GOALS.productShareOfF32 * 100} %); ${call.dispatches_per_layer.toFixed(1)} dispatches per layer, those before the first and after the last counted`,
+      '',
+      table(['kernel', 'outputs', 'n', 'MFLOP', 'MB bound', 'ms each', 'of f32', 'of f16', 'of GB/s'], rows),
+    );
   }
   return lines;
 }

@@ -7,11 +7,13 @@
 //                 devices   loading, and one call, on every device of this machine
 //                 peers     the same weights in onnxruntime-web, wllama, llama.cpp and stock Burn, in turns with ours
 //                 growth    one layer with texts of 512 to 8,192 tokens
+//                 profile   each kernel on Vulkan, beside what the adapter can do at most
 //   --only      devices or groups whose names begin so: native, native-cpu, chromium-webgpu, chromium-wasm-1 …; may be repeated
 //   --hardware  let Chromium choose its WebGPU adapter (default: SwiftShader, as in the tests)
 //   --no-wide   devices: leave out the model of v4's layer sizes, which needs python3 and about 2 GB of memory
 //   --repeats   timed calls per input after the first (default 5; fewer where a software adapter is too slow for them)
-//   --tokens    peers: lengths of the texts (default 16,128,512); growth: the same (default 512,1024,2048,4096,8192)
+//   --tokens    lengths of the texts: peers and profile (default 16,128,512), growth (default 512,1024,2048,4096,8192)
+//   --model     profile: another model than the two layers of v4's widths
 //   --pictures  peers: tokens of the pictures (default 256,768; none: 0)
 //   --engines   peers: which ones, by name: ours, onnxruntime-web, wllama, llama.cpp, "stock Burn" (default: all)
 //   --case-seconds  peers: no more rounds of one input than fit into this (default 60), but one at least
@@ -34,10 +36,11 @@ import { openChromium } from '../bench/peers/engines.mjs';
 import { GROUPS, groupsOf } from '../bench/peers/groups.mjs';
 import { installPeers } from '../bench/peers/install.mjs';
 import { PICTURE_TOKENS, runSuite, stampOf } from '../bench/peers/suite.mjs';
+import { measureProfile } from '../bench/profile.mjs';
 import { markdown, save } from '../bench/report.mjs';
 
 const root = join(import.meta.dirname, '..');
-const SUITES = ['devices', 'peers', 'growth'];
+const SUITES = ['devices', 'peers', 'growth', 'profile'];
 const PEER_TOKENS = [16, 128, 512];
 const ENGINES = ['ours', 'onnxruntime-web', 'wllama', 'llama.cpp', 'stock Burn'];
 
@@ -73,7 +76,7 @@ const versions = {
   node: process.version.slice(1),
 };
 
-const suites = { devices: runDevices, peers: runPeers, growth: runGrowth };
+const suites = { devices: runDevices, peers: runPeers, growth: runGrowth, profile: runProfile };
 for (const suite of SUITES.filter((each) => options.suite.includes(each))) {
   const record = { suite, ...common, ...await suites[suite](), load_average_after: loadavg()[0] };
   console.log(`${markdown(record)}\n`);
@@ -115,10 +118,16 @@ function runGrowth() {
   return { versions, devices: measureGrowth({ command, model, devices, lengths: options.tokens ?? LENGTHS, repeats: options.repeats, log }) };
 }
 
+function runProfile() {
+  // The text file alone has its task merged, as in the suite of peers.
+  const model = options.model ?? join(makeModels({ command, folder, wide: true }).find((each) => each.wide).dir, 'text-00001-of-00001.gguf');
+  return { versions, ...measureProfile({ command, model, lengths: options.tokens, repeats: options.repeats }) };
+}
+
 /** Whether something of ours failed: that a peer does is a result. */
-function hasFailed({ cases = [], devices = [], groups = [] }) {
+function hasFailed({ error: failure, cases = [], devices = [], groups = [] }) {
   const ours = groups.flatMap((group) => group.cases.flatMap(({ entries }) => entries.filter(({ engine }) => engine === 'ours')));
-  return [...cases, ...devices, ...ours].some(({ error }) => error);
+  return failure !== undefined || [...cases, ...devices, ...ours].some(({ error }) => error);
 }
 
 function isWanted(name) {
@@ -137,6 +146,7 @@ function readOptions() {
         'no-wide': { type: 'boolean', default: false },
         repeats: { type: 'string', default: '5' },
         tokens: { type: 'string' },
+        model: { type: 'string' },
         pictures: { type: 'string', default: PICTURE_TOKENS.join() },
         engines: { type: 'string' },
         'case-seconds': { type: 'string', default: '60' },

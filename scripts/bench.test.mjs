@@ -41,7 +41,7 @@ test('the load average and every device are stated above the numbers', () => {
   assert.match(markdown(record), /^- chromium-wasm: A processor, one thread$/m);
 });
 
-for (const suite of ['devices', 'peers', 'growth']) {
+for (const suite of ['devices', 'peers', 'growth', 'profile']) {
   test(`bench/README.md has the place for the results of ${suite}, and only that place changes`, () => {
     const readme = readFileSync(join(import.meta.dirname, '../bench/README.md'), 'utf8');
     const once = withResults(readme, suite, 'first');
@@ -51,3 +51,17 @@ for (const suite of ['devices', 'peers', 'growth']) {
     assert.throws(() => withResults('# Benchmarks', suite, 'first'), /lacks the lines/);
   });
 }
+
+test('a profile shows each kernel beside the peaks, and how a call stands to the goals', () => {
+  const row = { kernel: 'linear', shapes: [[16, 2048]], dispatches: 2, operations: 4e6, bytes: 1e6, ms: 8, share_of_f32: 0.5, share_of_f16: null, share_of_bandwidth: 0.125 };
+  const profile = {
+    ...record, suite: 'profile', device_name: 'A card', is_software: false, layers: 1,
+    roofline: { f32_flops_per_second: 1e9, f16_flops_per_second: null, bytes_per_second: 1e9, empty_dispatch_seconds: 1e-3, round_trip_seconds: 2e-3 },
+    calls: [{ measurement: { tokens: 16, min_ms: 24 }, dispatches: 4, dispatches_per_layer: 4, operations: 12e6, bytes: 3e6, kernels_ms: 16, bound_ms: 12, rows: [row, { ...row, kernel: 'norm', operations: 1 }] }],
+  };
+  const text = markdown(profile);
+  assert.match(text, /1\.0 GFLOP\/s in f32, no `shader-f16` in f16, 1\.0 GB\/s; an empty dispatch takes 1000\.0 µs/);
+  assert.match(text, /24 ms; 2\.0 × its f32 roofline .* 1\.20 × its kernels and empty dispatches .* largest product at 50\.0 % of f32/);
+  assert.match(text, /^\| linear +\| 16x2048 +\| 2 +\| 4\.0 +\| 1\.00 +\| 8\.000 +\| 50\.0 % +\| - +\| 12\.5 % +\|$/m);
+  assert.match(markdown({ ...record, suite: 'profile', error: 'no adapter' }), /failed: no adapter/);
+});

@@ -4,7 +4,8 @@ mod items;
 
 use jina_embeddings_web::Code;
 use jina_embeddings_web::search::{
-    Batch, Error, Fields, FirstStage, Index, Metric, Reader, Schema, TokenStorage, Value, Vectors,
+    Batch, Error, Fields, FirstStage, Index, Metric, Query, Reader, Schema, TokenStorage, Value,
+    Vectors,
 };
 use proptest::prelude::*;
 
@@ -547,6 +548,72 @@ proptest! {
     }
 }
 
+/// Makes every checksum of a file fit what it now holds, as whoever means harm would.
+fn reseal(file: &mut [u8]) {
+    let number =
+        |file: &[u8], at: usize| u64::from_le_bytes(file[at..at + 8].try_into().expect("eight"));
+    let seal = |file: &mut [u8], from: usize, to: usize| {
+        let sum = twox_hash::XxHash64::oneshot(0, &file[from..to]);
+        file[to..to + 8].copy_from_slice(&sum.to_le_bytes());
+        sum
+    };
+    let mut at = number(file, 8) as usize >> 32;
+    let mut chain = number(file, at - 8);
+    while at < file.len() {
+        file[at + 16..at + 24].copy_from_slice(&chain.to_le_bytes());
+        let end = at + 56 + number(file, at + 24) as usize;
+        seal(file, at, at + 48);
+        chain = seal(file, at, end);
+        at = end + 8;
+    }
+}
+
+#[test]
+fn a_file_that_is_sealed_again_unchanged_is_the_same() {
+    let (file, _) = history(both(3, 2));
+    let mut sealed = file.clone();
+    reseal(&mut sealed);
+    assert_eq!(sealed, file);
+}
+
+proptest! {
+    #[test]
+    fn what_sound_checksums_hide_is_an_error_or_an_index_that_can_be_used(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        int8 in any::<bool>(),
+    ) {
+        let token_storage = if int8 { TokenStorage::Int8 } else { TokenStorage::Float32 };
+        let (file, states) = history(Schema { token_storage, ..both(3, 2) });
+        let mut changed = file.clone();
+        for (at, value) in changes {
+            // Anywhere in the payload of a commit, or in its counts.
+            let (start, end) = (states[at.index(3)].0, states[at.index(3) + 1].0);
+            let places: Vec<usize> = (start + 32..start + 48).chain(start + 56..end - 8).collect();
+            changed[places[at.index(places.len())]] = value;
+        }
+        reseal(&mut changed);
+        match open(&changed) {
+            Ok((mut index, _)) => {
+                let before = items(&index);
+                let vector = [1.0, 2.0, 3.0];
+                let query = Query {
+                    vector: in_space(&vector, SINGLE),
+                    multivector: in_space(&vector[..2], MULTI),
+                    k: 10,
+                    filter: None,
+                    candidates: None,
+                    exact: true,
+                };
+                for hit in index.search(&query).expect("a search") {
+                    prop_assert!(hit.score().is_finite());
+                }
+                prop_assert_eq!(items(&open(&compact(&mut index, true)).expect("sound").0), before);
+            }
+            Err(error) => prop_assert_eq!(error.code(), Code::IndexInvalid),
+        }
+    }
+}
+
 #[test]
 fn an_empty_index_makes_a_file_that_opens_empty() {
     let mut index = Index::new(single(3)).expect("a schema");
@@ -583,7 +650,7 @@ fn a_search_after_reopening_finds_the_same() {
     commit(&mut index, &mut file);
     let (opened, _) = open(&file).expect("sound");
     let vector = noise(2, 3);
-    let query = jina_embeddings_web::search::Query {
+    let query = Query {
         vector: in_space(&vector, SINGLE),
         multivector: None,
         k: 5,

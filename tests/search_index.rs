@@ -481,9 +481,9 @@ fn clustered(n: usize, dimensions: usize, seed: u64) -> Vec<f32> {
 #[test]
 fn every_first_stage_finds_nearly_all_that_an_exact_search_finds() {
     const DIMENSIONS: usize = 128;
-    let rows = clustered(3_000, DIMENSIONS, 1);
+    let rows = clustered(12_000, DIMENSIONS, 1);
     let queries = clustered(40, DIMENSIONS, 2);
-    let ids: Vec<String> = (0..3_000).map(|id| id.to_string()).collect();
+    let ids: Vec<String> = (0..12_000).map(|id| id.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let batch = Batch {
         ids: &ids,

@@ -26,7 +26,7 @@ const sizes = rowsFlag ? [Number(rowsFlag.slice('--rows='.length))] : [10_000, 1
 const ENGINES = ['plain', 'jina', 'jina-int8', 'jina-int8-256', 'jina-binary', 'jina-float-256', 'voy', 'edgevec', 'hnswlib', 'client-vector-search'];
 const [DIMENSIONS, N_QUERIES] = [512, 50];
 /** An engine that takes longer, building included, is said to. */
-const LIMIT_S = 240;
+const LIMIT_S = 120;
 const MEMORY = '--max-old-space-size=8192';
 
 const load = loadavg()[0];

@@ -8,7 +8,7 @@
 //! Why 16 bits, when others use 8: the error of a product is 1.5e-5 of its size rather than 5e-3,
 //! which is the difference between the model's own vectors and vectors near them.
 //!
-//! This module knows no tensors and no model. Whatever computes is a [`simd::Kernel`], written
+//! This module knows no tensors and no model. Whatever computes is a `simd::Kernel`, written
 //! once and compiled for every instruction set; [`Level::best`] picks the one that is there.
 
 mod activations;

@@ -13,7 +13,7 @@ use cubecl::{
     server::{KernelArguments, MetadataBindingInfo},
 };
 
-use super::{packed, unroll::unroll};
+use super::{packed, timing, unroll::unroll};
 
 /// Invocations of a workgroup along x and y; WebGPU guarantees 256 in all.
 pub type WorkgroupSize = [u32; 2];
@@ -157,7 +157,7 @@ impl Kernel {
             .iter()
             .map(|[rows, columns]| client.empty(rows * columns * size_of::<f32>()))
             .collect();
-        count(|| Launch {
+        let launch = Launch {
             kernel: self.name,
             shapes: shapes.to_vec(),
             bytes: tensors
@@ -165,7 +165,14 @@ impl Kernel {
                 .map(|tensor| tensor.handle.size_in_used())
                 .chain(outputs.iter().map(|output| output.size_in_used()))
                 .sum(),
-        });
+            numbers: self
+                .numbers
+                .iter()
+                .cloned()
+                .zip(info.iter().copied())
+                .collect(),
+        };
+        count(|| launch.clone());
         let mut arguments = KernelArguments::new();
         for tensor in &tensors {
             arguments =
@@ -182,10 +189,16 @@ impl Kernel {
         arguments = arguments.with_info(MetadataBindingInfo::custom(words));
         let [x, y] = self.workgroup_size;
         let [count_x, count_y, count_z] = workgroups;
-        client.launch(
-            Box::new(SourceKernel::new(self, CubeDim::new_2d(x, y))),
-            CubeCount::Static(count_x, count_y, count_z),
-            arguments,
+        timing::around(
+            &client,
+            || launch,
+            || {
+                client.launch(
+                    Box::new(SourceKernel::new(self, CubeDim::new_2d(x, y))),
+                    CubeCount::Static(count_x, count_y, count_z),
+                    arguments,
+                );
+            },
         );
         outputs
             .into_iter()
@@ -208,6 +221,8 @@ pub struct Launch {
     pub shapes: Vec<[usize; 2]>,
     /// Bytes of the buffers bound, inputs and outputs.
     pub bytes: u64,
+    /// What the launch brought along: see `Kernel::numbers`.
+    pub numbers: Vec<(Cow<'static, str>, u32)>,
 }
 
 thread_local! {

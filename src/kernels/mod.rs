@@ -21,6 +21,7 @@ mod packed;
 mod rope;
 #[cfg(test)]
 mod testing;
+mod timing;
 mod unroll;
 mod weight;
 
@@ -30,6 +31,7 @@ pub use launch::{Launch, begin_count, end_count};
 pub use linear::{Finish, Linear, LowRank};
 pub use packed::{Packed, Packer, Part, padded_rows, row_words, rows_per_part};
 pub use rope::{RopeTable, portable as rotated};
+pub use timing::{Timing, begin_timing, end_timing};
 pub use weight::Weight;
 
 /// Which form of the operations a device runs best.

@@ -30,7 +30,7 @@ pub struct Query<'a> {
     pub k: usize,
     /// Which items may be found.
     pub filter: Option<&'a Filter>,
-    /// How many items the first stage hands on. By default `max(50 k, 500)` for one that reads bits,
+    /// How many items the first stage hands on. By default `max(200 k, 2000)` for one that reads bits,
     /// `max(10 k, 100)` for any other.
     pub candidates: Option<usize>,
     /// Without a first stage.
@@ -135,7 +135,10 @@ impl Index {
                     (None, Some((values, space))) => Some(mean_direction(values, space.dimensions)),
                     _ => None,
                 });
-                let candidates = query.candidates.unwrap_or((10 * k).max(100)).max(k);
+                let candidates = query
+                    .candidates
+                    .unwrap_or(k.saturating_mul(10).max(100))
+                    .max(k);
                 let rows: Vec<u32> = match vector {
                     Some(vector) if !query.exact && candidates < self.n_alive => {
                         let read = self.default_candidates(candidates);
@@ -198,7 +201,7 @@ impl Index {
     /// How many items the first stage hands on for `k` hits.
     fn default_candidates(&self, k: usize) -> usize {
         match self.schema.first_stage {
-            FirstStage::Binary { .. } => k.saturating_mul(50).max(500),
+            FirstStage::Binary { .. } => k.saturating_mul(200).max(2_000),
             _ => k.saturating_mul(10).max(100),
         }
     }

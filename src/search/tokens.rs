@@ -84,11 +84,13 @@ impl Tokens {
         width: usize,
         metric: Metric,
     ) -> Option<Tokens> {
-        let sound = steps.iter().all(|step| step.is_finite() && *step > 0.0)
-            && codes
-                .chunks_exact(width)
-                .all(|token| token.iter().any(|code| *code != 0))
-            && !codes.contains(&i8::MIN);
+        // As wide as the lengths that are accepted, and what rounding may have added.
+        let is_sound = |(token, step): (&[i8], &f32)| {
+            let length = length(token.iter().map(|x| f64::from(*x))) * f64::from(*step);
+            *step > 0.0 && (1e-16..=1e16).contains(&length)
+        };
+        let mut tokens = codes.chunks_exact(width).zip(&steps);
+        let sound = tokens.all(is_sound) && !codes.contains(&i8::MIN);
         let (codes, steps) = (codes.into(), steps.into());
         sound.then(|| Tokens::of(Values::Int8 { codes, steps }, width, metric))
     }

@@ -302,12 +302,21 @@ impl RowVectors {
 
     /// Offers the likeness of some rows, given in ascending order.
     pub fn rescore(&self, kernels: Kernels, query: &[f32], rows: &[u32], top: &mut TopK) {
-        for row in rows {
-            let mut dot = [0.0];
-            kernels.dots_f32(query, self.row(*row as usize), query.len(), &mut dot);
-            let score = dot[0] * self.factors.get(*row as usize).copied().unwrap_or(1.0);
-            if top.wants(score) {
-                top.push(*row, score);
+        for four in rows.chunks(4) {
+            // Where fewer are left, the last one stands in for the missing.
+            let at = |i: usize| four[i.min(four.len() - 1)] as usize;
+            let full = [
+                self.row(at(0)),
+                self.row(at(1)),
+                self.row(at(2)),
+                self.row(at(3)),
+            ];
+            let dots = kernels.dots_of_four(query, full);
+            for (row, dot) in four.iter().zip(dots) {
+                let score = dot * self.factors.get(*row as usize).copied().unwrap_or(1.0);
+                if top.wants(score) {
+                    top.push(*row, score);
+                }
             }
         }
     }

@@ -33,7 +33,7 @@ pub enum Stored {
     /// In f32, with its shape, outermost dimension first.
     Values {
         shape: Vec<usize>,
-        values: Tensor<1>,
+        values: Box<Tensor<1>>,
     },
     /// A matrix in the blocks of its file.
     Packed(Packed),

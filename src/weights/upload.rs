@@ -274,13 +274,18 @@ impl Upload {
             }
             Self::Values { buffer, .. } => Stored::Values {
                 shape: info.shape.clone(),
-                values: Tensor::from_primitive::<CubeBackend>(buffer.tensor(DType::F32)),
+                values: Box::new(Tensor::from_primitive::<CubeBackend>(
+                    buffer.tensor(DType::F32),
+                )),
             },
             Self::HostValues { values, device } => {
                 let n_elements = values.len();
                 Stored::Values {
                     shape: info.shape.clone(),
-                    values: Tensor::from_data(TensorData::new(values, [n_elements]), &device),
+                    values: Box::new(Tensor::from_data(
+                        TensorData::new(values, [n_elements]),
+                        &device,
+                    )),
                 }
             }
             Self::HostMatrix(builder) => {

@@ -8,9 +8,12 @@
 //! The shortest time is what the machine can do; the distance to the median is what disturbed it.
 //!
 //! With `--requests` it is driven from outside instead, call by call, by a benchmark in which
-//! several engines take turns.
+//! several engines take turns. With `--profile` it tells what each kernel takes, and what it would
+//! take at best.
 
+mod profile;
 mod requests;
+mod roofline;
 
 use std::io::{Write, stdout};
 use std::time::Instant;
@@ -57,6 +60,9 @@ pub struct Args {
     /// {"picture": [width, height]}
     #[arg(long, conflicts_with_all = ["tokens", "repeats", "no_picture", "json"])]
     requests: bool,
+    /// Tell for each kernel its time, and its share of what the adapter can do; needs a GPU
+    #[arg(long, conflicts_with_all = ["requests", "no_picture"])]
+    profile: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -149,6 +155,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if args.requests {
         return requests::answer(&embedder, &options);
     }
+    if args.profile {
+        let profile = profile::run(&embedder, &options, &args.tokens, args.repeats)?;
+        return print(args.json, &profile, profile::table);
+    }
     let file_bytes = files
         .files()
         .iter()
@@ -187,10 +197,19 @@ pub fn run(args: Args) -> Result<(), Failure> {
         measurements,
         peak_rss_bytes: peak_rss_bytes(),
     };
-    let text = match args.json {
-        true => serde_json::to_string_pretty(&report)
+    print(args.json, &report, table)
+}
+
+/// Writes a report to standard output, as JSON or for people.
+fn print<T: Serialize>(
+    as_json: bool,
+    report: &T,
+    table: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    let text = match as_json {
+        true => serde_json::to_string_pretty(report)
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))?,
-        false => table(&report),
+        false => table(report),
     };
     writeln!(stdout(), "{text}")
         .map_err(|error| Failure::new(Code::Io, format!("standard output: {error}")))

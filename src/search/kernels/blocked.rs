@@ -79,6 +79,16 @@ macro_rules! entry_points {
             unsafe { super::blocked::dots_f32::<$lanes>(query, rows, stride, out) }
         }
         #[target_feature(enable = $features)]
+        pub unsafe fn dots_of_four(query: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
+            let rows = rows.map(<[f32]>::as_ptr);
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let dots =
+                    super::blocked::dots_of_four::<$lanes>(query.len(), query.as_ptr(), rows);
+                <$lanes>::quad_values(dots)
+            }
+        }
+        #[target_feature(enable = $features)]
         pub unsafe fn dots_i8(query: &[i16], rows: &[i8], out: &mut [i32]) {
             // SAFETY: passed on to the caller.
             unsafe { super::blocked::dots_i8::<$lanes>(query, rows, out) }
@@ -147,8 +157,15 @@ pub unsafe fn dots_f32<L: Lanes>(query: &[f32], rows: &[f32], stride: usize, out
 }
 
 /// The products of one row of numbers with four others.
+///
+/// # Safety
+/// As for [`Lanes`]; every pointer has `width` numbers behind it.
 #[inline(always)]
-unsafe fn dots_of_four<L: Lanes>(width: usize, one: *const f32, four: [*const f32; 4]) -> L::Quad {
+pub unsafe fn dots_of_four<L: Lanes>(
+    width: usize,
+    one: *const f32,
+    four: [*const f32; 4],
+) -> L::Quad {
     // SAFETY: every pointer has `width` numbers behind it.
     unsafe {
         // Two sums for each row: a processor starts more additions than it finishes in a step.

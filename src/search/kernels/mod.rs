@@ -105,6 +105,12 @@ impl Kernels {
         dispatch!(self.0, dots_f32(query, rows, stride, out));
     }
 
+    /// The products of a query with four rows of its length, which may lie anywhere.
+    pub(super) fn dots_of_four(self, query: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
+        assert!(rows.iter().all(|row| row.len() >= query.len()));
+        dispatch!(self.0, dots_of_four(query, rows))
+    }
+
     /// `out[i] = query · rows[i]`, exactly. The caller sees to it that no sum leaves 32 bits.
     ///
     /// - `rows`: `[out.len(), query.len()]`

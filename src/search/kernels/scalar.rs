@@ -6,6 +6,10 @@ pub fn dots_f32(query: &[f32], rows: &[f32], stride: usize, out: &mut [f32]) {
     }
 }
 
+pub fn dots_of_four(query: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
+    rows.map(|row| query.iter().zip(row).map(|(q, x)| q * x).sum())
+}
+
 pub fn dots_i8(query: &[i16], rows: &[i8], out: &mut [i32]) {
     for (out, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
         *out = dot_i8(query, row);

@@ -34,6 +34,11 @@ proptest! {
         for kernels in Kernels::all() {
             let mut found = vec![f32::NAN; n_rows];
             kernels.dots_f32(&query, &rows, stride, &mut found);
+            for (row, expected) in rows.chunks_exact(stride).zip(&expected) {
+                for found in kernels.dots_of_four(&query, [row; 4]) {
+                    prop_assert!((found - expected).abs() <= tolerance(query.len()), "{}: {found} {expected}", kernels.name());
+                }
+            }
             for (found, expected) in found.iter().zip(&expected) {
                 prop_assert!((found - expected).abs() <= tolerance(query.len()), "{}: {found} {expected}", kernels.name());
             }
