@@ -11,7 +11,7 @@ const ALIGNMENT_BYTES: u64 = 256;
 
 #[test]
 fn quantised_weights_take_on_the_device_what_they_take_in_the_file() {
-    let [_, target, _] = targets();
+    let [_, target, ..] = targets();
     for file in [
         "tiny_gguf/tiny-jina-v4-a-retrieval-Q4_0.gguf",
         "tiny_gguf/tiny-jina-v4-a-retrieval-Q8_0.gguf",

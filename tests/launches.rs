@@ -28,7 +28,7 @@ fn launches(
 
 #[test]
 fn a_layer_takes_at_most_eight_launches_with_its_adapter() {
-    let [_, direct, tiled] = targets();
+    let [_, direct, tiled, _] = targets();
     let base = (
         Role::Text,
         fixture("tiny_gguf/tiny-jina-v4-a-base-Q4_0.gguf"),

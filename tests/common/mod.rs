@@ -67,7 +67,7 @@ impl Target {
         Self {
             name: "cpu",
             device: Device::cpu(),
-            kernels: Kernels::Portable,
+            kernels: Kernels::Host,
         }
     }
 }
@@ -77,7 +77,7 @@ impl Target {
 /// them.
 ///
 /// The tests of a binary share one graphics device, and with it the shaders it compiled.
-pub fn targets() -> [Target; 3] {
+pub fn targets() -> [Target; 4] {
     static GPU: OnceLock<Device> = OnceLock::new();
     let device = GPU
         .get_or_init(|| {
@@ -95,6 +95,11 @@ pub fn targets() -> [Target; 3] {
             name: "gpu, tiled",
             device,
             kernels: Kernels::Tiled,
+        },
+        Target {
+            name: "cpu, portable",
+            kernels: Kernels::Portable,
+            ..Target::cpu()
         },
     ]
 }
