@@ -49,38 +49,3 @@ pub unsafe fn silu<V: Lanes>(x: V::F) -> V::F {
         V::div(x, V::add(V::splat(1.0), grown))
     }
 }
-
-/// `x Φ(x)`, the exact GELU and not its tanh form: within 2e-7 of `|x|`.
-#[inline(always)]
-pub unsafe fn gelu<V: Lanes>(x: V::F) -> V::F {
-    // erfc(z) = t exp(-z² + P(t)), t = 1 / (1 + z / 2), for z >= 0: relative error 1.2e-7
-    // (Press et al., Numerical Recipes, 6.2).
-    const POLYNOMIAL: [f32; 10] = [
-        0.170_872_77,
-        -0.822_152_2,
-        1.488_515_9,
-        -1.135_204,
-        0.278_868_08,
-        -0.186_288_06,
-        0.096_784_18,
-        0.374_091_96,
-        1.000_023_7,
-        -1.265_512_2,
-    ];
-    // SAFETY: the caller vouches for V.
-    unsafe {
-        let zero = V::splat(0.0);
-        let z = V::mul(x, V::splat(std::f32::consts::FRAC_1_SQRT_2));
-        let z = V::select_less(z, zero, V::sub(zero, z), z);
-        let one = V::splat(1.0);
-        let t = V::div(one, V::mul_add(z, V::splat(0.5), one));
-        let mut p = V::splat(POLYNOMIAL[0]);
-        for coefficient in &POLYNOMIAL[1..] {
-            p = V::mul_add(p, t, V::splat(*coefficient));
-        }
-        let tail = V::mul(t, exp::<V>(V::neg_mul_add(z, z, p)));
-        // Φ(-|x|)
-        let below = V::mul(tail, V::splat(0.5));
-        V::mul(x, V::select_less(x, zero, below, V::sub(one, below)))
-    }
-}

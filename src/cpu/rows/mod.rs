@@ -1,4 +1,4 @@
-//! What is done to rows between two products: the norm, the rotation by position, GELU.
+//! What is done to rows between two products: the norm and the rotation by position.
 //!
 //! Letters: M = rows, H = width, D = head_dim.
 
@@ -6,7 +6,6 @@
 mod tests;
 
 use super::{
-    functions,
     simd::{Kernel, Lanes, Level},
     threads::{Shared, Threads},
 };
@@ -157,49 +156,5 @@ impl Kernel for TurnRow<'_> {
                 *second = b * cos + a * sin;
             }
         }
-    }
-}
-
-/// `x Φ(x)`, the exact GELU, where the numbers are.
-pub fn gelu(level: Level, threads: Threads, values: &mut [f32]) {
-    let n = values.len();
-    let all = Shared::new(values);
-    threads.run(
-        n.div_ceil(JOB_ELEMENTS),
-        || (),
-        |(), job| {
-            let start = job * JOB_ELEMENTS;
-            // SAFETY: a job has its stretch to itself.
-            let values = unsafe { all.part(start, JOB_ELEMENTS.min(n - start)) };
-            level.run(Gelu(values));
-        },
-    );
-}
-
-struct Gelu<'a>(&'a mut [f32]);
-
-impl Kernel for Gelu<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        // Room for the widest vector, for the rest at the end.
-        let mut tail = [0.0f32; 16];
-        let mut chunks = self.0.chunks_exact_mut(V::N);
-        for chunk in chunks.by_ref() {
-            // SAFETY: a chunk has V::N numbers; the caller vouches for V.
-            unsafe {
-                let at = chunk.as_mut_ptr();
-                V::store(functions::gelu::<V>(V::load(at)), at);
-            }
-        }
-        let rest = chunks.into_remainder();
-        tail[..rest.len()].copy_from_slice(rest);
-        // SAFETY: V::N is at most 16.
-        unsafe {
-            let at = tail.as_mut_ptr();
-            V::store(functions::gelu::<V>(V::load(at)), at);
-        }
-        rest.copy_from_slice(&tail[..rest.len()]);
     }
 }

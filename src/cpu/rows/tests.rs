@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cpu::testing::{numbers, threads};
+use crate::cpu::{
+    functions,
+    testing::{numbers, threads},
+};
 
 fn close(found: f32, needed: f64, allowed: f64) -> Result<(), TestCaseError> {
     let error = (f64::from(found) - needed).abs();
@@ -68,30 +71,6 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn gelu_is_x_times_the_normal_distribution_up_to_x(n in 1usize..200, seed: u64) {
-        let x = numbers(seed, n, 7.0);
-        for level in Level::available() {
-            let mut y = x.clone();
-            gelu(level, threads(2), &mut y);
-            for (x, y) in x.iter().zip(y) {
-                let x = f64::from(*x);
-                close(y, x * distribution(x), 4e-7 * x.abs().max(1e-3))?;
-            }
-        }
-    }
-}
-
-/// The normal distribution up to `x`: its density integrated by Simpson's rule.
-fn distribution(x: f64) -> f64 {
-    const STEPS: usize = 2000;
-    let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let step = x / STEPS as f64;
-    let sum: f64 = (1..STEPS)
-        .map(|n| density(n as f64 * step) * if n % 2 == 1 { 4.0 } else { 2.0 })
-        .sum();
-    0.5 + (density(0.0) + sum + density(x)) * step / 3.0
 }
 
 /// `eˣ` at one level.
