@@ -42,8 +42,8 @@ if (!flags.has('--compare')) {
   report.goals = { wasm: JSON.parse(node(['goals.mjs'], Infinity).stdout), native: native() };
   for (const [where, goals] of Object.entries(report.goals)) {
     table([`goals, ${where === 'wasm' ? 'WebAssembly in Node' : `native, ${goals[0].kernels}`}`, 'ms', 'shortest', 'goal', 'recall@10', ''], goals.map(({ what, ms, leastMs, limitMs, recall, leastRecall }) => {
-      const met = (limitMs === undefined || ms <= limitMs) && (leastRecall === undefined || recall >= leastRecall);
-      return [what, ms.toFixed(2), leastMs?.toFixed(2) ?? '', limitMs === undefined ? '' : `<= ${limitMs}`, recall?.toFixed(3) ?? '', limitMs === undefined ? '' : met ? 'met' : 'MISSED'];
+      const met = (limitMs == null || ms <= limitMs) && (leastRecall == null || recall >= leastRecall);
+      return [what, ms.toFixed(2), leastMs?.toFixed(2) ?? '', limitMs == null ? '' : `<= ${limitMs}`, recall?.toFixed(3) ?? '', limitMs == null ? '' : met ? 'met' : 'MISSED'];
     }));
   }
 }
