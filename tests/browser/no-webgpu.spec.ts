@@ -3,6 +3,7 @@ import { chromiumPath, QUIET_FLAGS } from './support/chromium';
 import { Lab, failed } from './support/lab';
 import { expect, test } from './support/test';
 
+const N_SAMPLES = 32;
 /** Secure contexts alone have WebGPU; a plain http host other than this machine is none. */
 const INSECURE_HOST = 'plain-http.test';
 
@@ -16,7 +17,7 @@ for (const [what, host, notice] of [
     await page.goto(site.replace('127.0.0.1', host));
     await expect(page.locator('#cpu-notice')).toContainText(notice);
     await expect(page.locator('#device-pill')).toContainText('CPU');
-    await expect(page.locator('#status')).toContainText('24 items indexed');
+    await expect(page.locator('#status')).toContainText(`${N_SAMPLES} items indexed`);
     await page.locator('#query').fill('a cat');
     await expect(page.locator('#results .card').first()).toHaveAttribute('data-rank', '1');
   });
