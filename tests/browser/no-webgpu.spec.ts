@@ -7,7 +7,8 @@ const N_SAMPLES = 32;
 /** Secure contexts alone have WebGPU; a plain http host other than this machine is none. */
 const INSECURE_HOST = 'plain-http.test';
 
-test.use({ launchOptions: { executablePath: chromiumPath(), args: [...QUIET_FLAGS, `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`] } });
+// Both the page and the lab are opened here: the page's service worker would answer for the lab.
+test.use({ serviceWorkers: 'block', launchOptions: { executablePath: chromiumPath(), args: [...QUIET_FLAGS, `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`] } });
 
 for (const [what, host, notice] of [
   ['offers no graphics device', '127.0.0.1', 'WebGPU found no graphics device here'],
