@@ -65,11 +65,6 @@ impl Weight {
         }
     }
 
-    /// The same with every number in f32, for comparison.
-    pub fn expanded(&self) -> Weight {
-        self.dense().into()
-    }
-
     /// Some rows in f32.
     ///
     /// - `rows`: each below N

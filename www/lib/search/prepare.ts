@@ -5,12 +5,11 @@ import { openWith } from '../fetch-body.js';
 import { prepareInputs } from '../engine/pictures.js';
 import { copyInput } from '../inputs.js';
 import type { Input } from '../types.js';
-import type { FaceFields } from './face.js';
 import type { PlainText } from './formats/blocks.js';
 import { canonical, hashOf } from './hash.js';
 import { splitPassages, type PassageOptions } from './passages.js';
-import { checkFields, checkId } from './records.js';
-import type { DocumentKind, EmbeddedDocument, ImageDocument, SearchDocument, TokenVectors } from './types.js';
+import { checkFields, checkId, type DocumentHead } from './records.js';
+import type { EmbeddedDocument, ImageDocument, SearchDocument, TokenVectors } from './types.js';
 
 /** What decides, besides a document's content, which vectors it gets. */
 export interface Recipe {
@@ -21,14 +20,7 @@ export interface Recipe {
   readonly passages: PassageOptions;
 }
 
-export interface Prepared {
-  readonly id: string;
-  readonly kind: DocumentKind;
-  readonly title: string | undefined;
-  readonly fields: FaceFields;
-  readonly contentHash: string;
-  readonly detailsHash: string;
-  readonly passages: readonly { readonly text: string; readonly start: number; readonly end: number }[];
+export interface Prepared extends DocumentHead {
   /** One input per passage, or the vectors that the caller has. */
   readonly source:
     | { readonly inputs: readonly Input[] }

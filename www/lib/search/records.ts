@@ -20,8 +20,8 @@ export const DETAILS_HASH = '_detailsHash';
 /** The id of an item may have 1024 bytes; the rest is for the number of the passage. */
 const MAX_ID_BYTES = 900;
 
-/** What the page sends of one document. `vectors` and `multivectors` are per passage. */
-export interface DocumentRecord {
+/** What is known of a document before it has vectors. */
+export interface DocumentHead {
   readonly id: string;
   readonly kind: DocumentKind;
   readonly title: string | undefined;
@@ -29,6 +29,10 @@ export interface DocumentRecord {
   readonly contentHash: string;
   readonly detailsHash: string;
   readonly passages: readonly { readonly text: string; readonly start: number; readonly end: number }[];
+}
+
+/** What the page sends of one document. `vectors` and `multivectors` are per passage. */
+export interface DocumentRecord extends DocumentHead {
   readonly vectors: readonly Float32Array[] | undefined;
   readonly multivectors: readonly (Float32Array | null)[] | undefined;
   /** Length of a token's vector. */
