@@ -13,6 +13,7 @@ use jina_embeddings_web::{
 
 /// Launches that a layer may take, of the decoder and of the vision tower, with an adapter too.
 const MOST_OF_A_LAYER: usize = 8;
+
 fn launches(
     target: &Target,
     files: &[(Role, std::path::PathBuf)],
@@ -87,5 +88,38 @@ fn a_layer_takes_at_most_eight_launches_with_its_adapter() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_layer_of_the_vision_tower_takes_at_most_eight_launches() {
+    let [_, direct, tiled, _] = targets();
+    let files = [
+        (
+            Role::Text,
+            fixture("tiny_gguf/tiny-jina-v4-a-retrieval-F16.gguf"),
+        ),
+        (
+            Role::Vision,
+            fixture("tiny_gguf/mmproj-tiny-jina-v4-a-BF16.gguf"),
+        ),
+    ];
+    let picture =
+        std::fs::read(fixture("tiny/golden/images/cat_crop_168x140.png")).expect("a picture");
+    for target in [direct, tiled] {
+        let input = Input::Image(picture.clone());
+        let all = launches(&target, &files, input, "retrieval.query");
+        let attention = all.iter().filter(|launch| launch.kernel == "attention");
+        // Four layers of the tower, some over windows, and four of the decoder.
+        let n_layers = 8;
+        assert_eq!(attention.count(), n_layers, "{all:#?}");
+        // Beside them: patches, the norm and the two products of the merger, rows, the last norm.
+        let of_layers = all.len() - 6;
+        println!(
+            "{}: {} launches, {of_layers} of {n_layers} layers",
+            target.name,
+            all.len()
+        );
+        assert!(of_layers <= MOST_OF_A_LAYER * n_layers, "{all:#?}");
     }
 }

@@ -6,7 +6,7 @@ import { IMAGE_GOLDEN, TEXTS, TEXT_GOLDEN, imageGroups } from './support/golden'
 import { Lab } from './support/lab';
 import { FIXTURES } from './support/paths';
 import { Safetensors } from './support/safetensors';
-import { test } from './support/test';
+import { expect, test } from './support/test';
 
 // One after the other in one page: products of this form are slow on a processor.
 const TEXT_IDS = ['empty', 'short', 'question', 'emoji'];
@@ -44,3 +44,33 @@ test.describe('the form for graphics cards', () => {
     });
   }
 });
+
+// Every dispatch of the browser, whoever asked for it, where the Rust tests count this crate's own launches.
+for (const kernels of ['tiled', 'direct'] as const) {
+  test(`a layer with its adapter takes at most eight dispatches, ${kernels}`, async ({ page, site }) => {
+    const lab = await Lab.open(page, site);
+    await page.evaluate(() => {
+      const { prototype } = GPUComputePassEncoder;
+      const dispatch = prototype.dispatchWorkgroups;
+      Object.assign(globalThis, { dispatches: 0 });
+      prototype.dispatchWorkgroups = function (...groups) {
+        (globalThis as unknown as { dispatches: number }).dispatches += 1;
+        return dispatch.apply(this, groups);
+      };
+    });
+    await lab.load('counted', { model: '/models/tiny', device: 'webgpu', kernels, worker: false });
+    const during = async (input: string | { image: string }): Promise<number> => {
+      await lab.vectors('counted', [input], { task: 'retrieval.query' });
+      await page.evaluate(() => Object.assign(globalThis, { dispatches: 0 }));
+      await lab.vectors('counted', [input], { task: 'retrieval.query' });
+      return page.evaluate(() => (globalThis as unknown as { dispatches: number }).dispatches);
+    };
+    // Four layers each; beside them the rows of the tokens, the last norm, the mean, and of a picture the patches and
+    // their order, the merger with its GELU, the way back, and its tokens put among those of the text.
+    const [text, picture] = [await during(TEXTS['short']!), await during({ image: '/samples/coffee.jpg' })];
+    console.log(`${kernels}: ${text} dispatches for a text, ${picture} for a picture, 4 and 4 + 4 layers`);
+    expect(text).toBeLessThanOrEqual(4 * 8 + 4);
+    expect(picture).toBeLessThanOrEqual(8 * 8 + 20);
+    await lab.dispose('counted');
+  });
+}
