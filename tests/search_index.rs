@@ -1,28 +1,16 @@
-//! What an index takes, refuses and finds.
+//! What an index finds, lists and removes.
 
 mod items;
 
-use jina_embeddings_web::Code;
 use jina_embeddings_web::search::{
-    Batch, Bound, Error, Fields, Filter, FirstStage, InSpace, Index, Kernels, Metric, Query,
-    Schema, TokenStorage, Value, Vectors,
+    Batch, Bound, Fields, Filter, FirstStage, InSpace, Index, Kernels, Metric, Query, Schema,
+    TokenStorage, Value, Vectors,
 };
 use proptest::prelude::*;
 
 use items::{
-    Item, MULTI, SINGLE, add, both, in_space, items, noise, order, put, schema, single, space, text,
+    Item, MULTI, SINGLE, add, ask, both, in_space, noise, order, put, schema, single, space, text,
 };
-
-fn ask<'a>(vector: &'a [f32], k: usize) -> Query<'a> {
-    Query {
-        vector: in_space(vector, SINGLE),
-        multivector: None,
-        k,
-        filter: None,
-        candidates: None,
-        exact: false,
-    }
-}
 
 fn found(index: &Index, query: &Query) -> Vec<String> {
     let hits = index.search(query).expect("a search");
@@ -103,112 +91,6 @@ fn of_equal_items_the_earlier_comes_first() {
 fn an_index_without_items_finds_none() {
     let index = Index::new(single(2)).expect("a schema");
     assert!(found(&index, &ask(&[1.0, 0.0], 3)).is_empty());
-}
-
-/// Everything that `check` refuses is refused in a batch of three, which adds nothing.
-fn refuses(vectors: &[f32], space: &str, check: impl Fn(&Error) -> bool) {
-    let mut index = Index::new(single(2)).expect("a schema");
-    add(&mut index, &[("there", &[1.0, 0.0])]);
-    let before = items(&index);
-    let batch = Batch {
-        ids: &["a", "b", "c"],
-        vectors: in_space(vectors, space),
-        ..Batch::default()
-    };
-    let refused = index.add(&batch).expect_err("a bad batch");
-    assert!(check(&refused), "{refused}");
-    assert_eq!(items(&index), before);
-    assert_eq!(index.n_pending(), 1);
-}
-
-#[test]
-fn vectors_that_cannot_be_compared_are_refused_and_none_of_their_batch_is_added() {
-    refuses(&[1.0, 0.0, 1.0, 0.0, 1.0], SINGLE, |error| {
-        matches!(
-            error,
-            Error::Dimensions {
-                needed: 6,
-                found: 5,
-                ..
-            }
-        ) && error.code() == Code::InputInvalid
-    });
-    refuses(&[1.0, 0.0, 1.0, f32::NAN, 1.0, 0.0], SINGLE, |error| {
-        matches!(error, Error::NotFinite { element: 1, .. })
-            && error.to_string().contains("item 1 (`b`)")
-    });
-    refuses(&[1.0, 0.0, 1.0, 0.0, f32::INFINITY, 0.0], SINGLE, |error| {
-        matches!(error, Error::NotFinite { .. })
-    });
-    refuses(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0], SINGLE, |error| {
-        matches!(error, Error::Norm { norm: 0.0, .. })
-    });
-    refuses(&[1.0, 0.0, 1e30, 0.0, 1.0, 0.0], SINGLE, |error| {
-        matches!(error, Error::Norm { .. })
-    });
-    refuses(&[1.0; 6], "another/space", |error| {
-        matches!(error, Error::Space { .. }) && error.code() == Code::SpaceMismatch
-    });
-}
-
-#[test]
-fn ids_that_are_there_or_cannot_be_are_refused() {
-    let mut index = Index::new(single(1)).expect("a schema");
-    add(&mut index, &[("there", &[1.0])]);
-    let before = items(&index);
-    let long = "x".repeat(1_025);
-    for ids in [
-        ["new", "there"],
-        ["new", "new"],
-        ["new", ""],
-        ["new", &long],
-    ] {
-        let batch = Batch {
-            ids: &ids,
-            vectors: in_space(&[1.0, 2.0], SINGLE),
-            ..Batch::default()
-        };
-        let refused = index.add(&batch).expect_err("a bad id");
-        let needed = if ids[1].is_empty() || ids[1] == long {
-            Code::InputInvalid
-        } else {
-            Code::DuplicateId
-        };
-        assert_eq!(refused.code(), needed, "{refused}");
-        assert_eq!(items(&index), before);
-    }
-}
-
-#[test]
-fn queries_are_held_to_the_same_rules() {
-    let mut index = Index::new(single(2)).expect("a schema");
-    add(&mut index, &[("a", &[1.0, 0.0])]);
-    let code = |query: Query| index.search(&query).expect_err("a bad query").code();
-    assert_eq!(code(ask(&[1.0], 1)), Code::InputInvalid);
-    assert_eq!(code(ask(&[f32::NAN, 0.0], 1)), Code::InputInvalid);
-    assert_eq!(code(ask(&[0.0, 0.0], 1)), Code::InputInvalid);
-    assert_eq!(code(ask(&[1.0, 0.0], 0)), Code::InputInvalid);
-    assert_eq!(
-        code(Query {
-            vector: None,
-            ..ask(&[], 1)
-        }),
-        Code::InputInvalid
-    );
-    assert_eq!(
-        code(Query {
-            vector: in_space(&[1.0, 0.0], "other"),
-            ..ask(&[], 1)
-        }),
-        Code::SpaceMismatch
-    );
-    assert_eq!(
-        code(Query {
-            multivector: in_space(&[1.0, 0.0], MULTI),
-            ..ask(&[1.0, 0.0], 1)
-        }),
-        Code::InputInvalid
-    );
 }
 
 #[test]
@@ -294,39 +176,6 @@ fn a_filter_chooses_what_is_found_listed_and_removed() {
     assert_eq!(index.ids_where(Some(&german)).expect("ids"), ["a", "c"]);
     assert_eq!(index.remove_where(&german).expect("removed"), 2);
     assert_eq!(order(&index), ["b"]);
-}
-
-#[test]
-fn fields_that_are_not_stored_refuse_the_whole_batch() {
-    let mut index = Index::new(single(1)).expect("a schema");
-    let fields = [
-        Fields::from([("fine".to_owned(), Value::Bool(true))]),
-        Fields::from([("bad".to_owned(), Value::Number(f64::INFINITY))]),
-    ];
-    let batch = Batch {
-        ids: &["a", "b"],
-        vectors: in_space(&[1.0, 1.0], SINGLE),
-        fields: Some(&fields),
-        ..Batch::default()
-    };
-    assert!(matches!(index.add(&batch), Err(Error::Field { .. })));
-    let short = Batch {
-        fields: Some(&fields[..1]),
-        ..batch
-    };
-    assert!(matches!(
-        index.add(&short),
-        Err(Error::BatchLength {
-            needed: 2,
-            found: 1,
-            ..
-        })
-    ));
-    assert!(index.is_empty());
-    assert!(matches!(
-        index.set_fields(&["a"], &fields[..1]),
-        Err(Error::UnknownId { .. })
-    ));
 }
 
 #[test]
@@ -423,46 +272,6 @@ fn single_vectors_choose_whom_maxsim_ranks() {
         ),
         ["next, alike", "far, alike"]
     );
-}
-
-#[test]
-fn an_item_of_an_index_of_multi_vectors_needs_one() {
-    let mut index = Index::new(schema(Vectors::Multi(space(MULTI, 2)))).expect("a schema");
-    let mut refused = |tokens: Option<&[f32]>| {
-        let tokens = [tokens];
-        let multivectors = Some(InSpace {
-            values: &tokens[..],
-            space: MULTI,
-        });
-        index
-            .add(&Batch {
-                ids: &["a"],
-                multivectors,
-                ..Batch::default()
-            })
-            .expect_err("a bad item")
-    };
-    assert!(matches!(
-        refused(None),
-        Error::Dimensions {
-            needed: 2,
-            found: 0,
-            ..
-        }
-    ));
-    assert!(matches!(refused(Some(&[])), Error::Dimensions { .. }));
-    assert!(matches!(
-        refused(Some(&[1.0, 2.0, 3.0])),
-        Error::Dimensions { .. }
-    ));
-    assert!(matches!(
-        refused(Some(&[1.0, 2.0, 0.0, 0.0])),
-        Error::Norm { .. }
-    ));
-    assert!(matches!(
-        refused(Some(&[1.0, 2.0, 0.0, f32::NAN])),
-        Error::NotFinite { element: 1, .. }
-    ));
 }
 
 /// Vectors around a few centres, with what is of little weight at the end, as Matryoshka training does.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use jina_embeddings_web::search::{
-    Batch, Fields, FirstStage, InSpace, Index, Metric, Opened, Reader, Schema, Space, TokenStorage,
-    Value, Vectors,
+    Batch, Fields, FirstStage, InSpace, Index, Metric, Opened, Query, Reader, Schema, Space,
+    TokenStorage, Value, Vectors,
 };
 
 pub const SINGLE: &str = "model/retrieval/single";
@@ -162,4 +162,55 @@ pub fn read(file: &[u8], piece: usize, recover: bool) -> Result<(Index, Opened),
         reader.push(piece)?;
     }
     reader.finish()
+}
+
+/// An item that the number decides.
+pub fn item(seed: u64) -> Item {
+    let tags = vec![format!("tag {}", seed % 3), "schön".to_owned()];
+    Item {
+        vector: Some(noise(seed, 3)),
+        tokens: seed
+            .is_multiple_of(2)
+            .then(|| noise(seed + 100, 2 * (1 + seed as usize % 3))),
+        fields: Fields::from([
+            ("number".to_owned(), Value::Number(seed as f64 / 7.0)),
+            (format!("only {}", seed % 4), Value::Bool(true)),
+            ("tags".to_owned(), Value::Strings(tags)),
+        ]),
+    }
+}
+
+/// A file of several commits, with how long it was after each and what the index held.
+pub fn history(schema: Schema) -> (Vec<u8>, Vec<(usize, Items)>) {
+    let mut index = Index::new(schema).expect("a schema");
+    let mut file = Vec::new();
+    let mut states = Vec::new();
+    let mut note = |index: &mut Index, file: &mut Vec<u8>| {
+        commit(index, file);
+        states.push((file.len(), items(index)));
+    };
+    note(&mut index, &mut file);
+    for seed in 0..3 {
+        put(&mut index, &format!("item {seed}"), &item(seed));
+    }
+    note(&mut index, &mut file);
+    index.remove(&["item 1", "never there"]);
+    put(&mut index, "item 2", &item(9));
+    put(&mut index, "item 3", &item(3));
+    note(&mut index, &mut file);
+    let fields = Fields::from([("new name".to_owned(), text("changed"))]);
+    index.set_fields(&["item 0"], &[fields]).expect("there");
+    note(&mut index, &mut file);
+    (file, states)
+}
+
+pub fn ask<'a>(vector: &'a [f32], k: usize) -> Query<'a> {
+    Query {
+        vector: in_space(vector, SINGLE),
+        multivector: None,
+        k,
+        filter: None,
+        candidates: None,
+        exact: false,
+    }
 }
