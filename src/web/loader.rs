@@ -79,7 +79,8 @@ impl WebLoader {
     /// The embedder, once the device accepted all that was sent to it.
     ///
     /// - `kernels`: "auto", or the form of the operations on a graphics device
-    pub fn finish(self, kernels: String) -> Promise {
+    /// - `scratch_limit`: bytes that encoding may use beside the weights
+    pub fn finish(self, kernels: String, scratch_limit: Option<f64>) -> Promise {
         let WebLoader {
             device,
             loader,
@@ -98,7 +99,10 @@ impl WebLoader {
                 for accepted in accepted.into_inner() {
                     accepted.await?;
                 }
-                Ok(Embedder::new(device.clone(), loaded?).with_kernels(kernels))
+                let limit = scratch_limit.map(|limit| limit.max(0.0) as u64);
+                Ok(Embedder::new(device.clone(), loaded?)
+                    .with_kernels(kernels)
+                    .with_scratch_limit(limit))
             };
             let embedder: Result<Embedder> = finished.await;
             let embedder = embedder.map_err(|error| rejection(&error))?;
