@@ -330,7 +330,13 @@ impl Embedder {
         let mut tokens = self.tokenizer.encode(document.text())?;
         let spans = document.token_spans(&tokens, max_length)?;
         tokens.truncate(max_length)?;
-        self.scratch.check_text(tokens.ids.len())?;
+        self.scratch
+            .check_text(tokens.ids.len())
+            .map_err(|source| Error::Input {
+                // The document is all of them; the last is where it is too long.
+                index: inputs.len().saturating_sub(1),
+                source: Box::new(source),
+            })?;
         observer.prepared();
         let hidden_states = self
             .hidden_states_of_text(&tokens.ids, pass, observer)

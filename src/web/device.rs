@@ -90,6 +90,7 @@ impl WebDevice {
             _ => info.name.clone(),
         };
         object(&[
+            ("build", env!("CARGO_PKG_VERSION").into()),
             (
                 "kind",
                 if info.kind == Kind::Gpu {

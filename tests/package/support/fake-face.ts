@@ -52,7 +52,7 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
     end_file(): void {
       log.push('end');
     }
-    async finish(): Promise<WasmEmbedder> {
+    async finish(_kernels: string, _scratchLimit: number | undefined): Promise<WasmEmbedder> {
       log.push('finish');
       await behaviour.beforeFinish?.();
       return embedder;
@@ -72,9 +72,11 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
       maxPixels: 602_112,
       minPixels: 3136,
       maxTokens: 32_768,
+      longestText: 32_768,
       architecture: 'jina-embeddings-v4',
       space: 'space-of-the-file',
     }),
+    scratch_bytes: () => 0,
     async encode(inputs, options, onProgress, isAborted): Promise<WasmEncodeOutput> {
       log.push(`encode ${inputs.map(nameOf).join(',')}`);
       encodes.push({ inputs, options });
@@ -109,9 +111,10 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
       log.push(`device ${kind}`);
       listener = onEvent;
       return {
-        info: () => ({ kind, name: 'fake', vendor: 'none', architecture: '', description: '', isFallbackAdapter: false, shaderF16: false, maxBufferBytes: 1, maxBindingBytes: 1 }),
+        info: () => ({ build: '0', kind, name: 'fake', vendor: 'none', architecture: '', description: '', isFallbackAdapter: false, shaderF16: false, maxBufferBytes: 1, maxBindingBytes: 1 }),
         gpu_device: () => undefined,
         bytes_in_use: () => ({ gpu: 7, wasm: 11 }),
+        reserved: () => ({ tensors: 0, numbers: 0, staging: 0 }),
         destroy: () => void log.push('destroy device'),
       };
     },

@@ -7,15 +7,18 @@
 import { abortError, EmbedderError, isEmbedderError, isErrorCode, type InputError } from '../errors.js';
 import type { OpenUrl } from '../fetch-body.js';
 import type { ModelPlan, PlannedFile } from '../model-files.js';
+import { memoryNeed, outOfMemory, probeMemory } from '../memory-need.js';
 import { planModel, sizesOf } from '../plan-model.js';
-import type { EmbedderInfo, MemoryUse, ProgressEvent } from '../types.js';
+import type { EmbedderInfo, MemoryUse, ProgressEvent, SelfTest } from '../types.js';
 import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmInput, WasmModelLoader } from '../wasm-face.js';
 import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
 import { chooseDevice } from './device.js';
 import type { Guard } from './guard.js';
 import type { LoadFace } from './load-face.js';
 import { prepareInputs, type Prepared } from './pictures.js';
+import { BufferLedger } from './buffers.js';
 import { LoadProgress } from './progress.js';
+import { failedBefore, runSelfTest, selfTestKey, type Run } from './self-test.js';
 import { streamFile } from './stream-file.js';
 
 /** Bytes handed to the GPU before waiting for it: it must not fall behind a fast source by more. */
@@ -42,11 +45,13 @@ export class Model {
   readonly #guard: Guard;
   readonly #device: WasmDevice;
   readonly #embedder: WasmEmbedder;
+  readonly #buffers: BufferLedger | undefined;
 
-  private constructor(guard: Guard, device: WasmDevice, embedder: WasmEmbedder, info: EmbedderInfo) {
+  private constructor(guard: Guard, device: WasmDevice, embedder: WasmEmbedder, buffers: BufferLedger | undefined, info: EmbedderInfo) {
     this.#guard = guard;
     this.#device = device;
     this.#embedder = embedder;
+    this.#buffers = buffers;
     this.info = info;
   }
 
@@ -54,10 +59,15 @@ export class Model {
     const { guard, signal } = hooks;
     const face = await hooks.loadFace(request.wasm);
     const { device, fallback } = await chooseDevice(face, request.device, guard);
+    const gpu = guard.call(() => device.gpu_device());
+    const buffers = gpu === undefined ? undefined : new BufferLedger(gpu);
     try {
       if (signal.aborted) throw abortError(signal);
       hooks.onDeviceReady();
       const plan = await planModel(request.model, request, hooks.open, signal);
+      const key = selfTestKey(plan, guard.call(() => device.info()), request.kernels);
+      if (key !== undefined && request.selfTests.failed.includes(key)) throw failedBefore();
+      const scratchLimit = await holdMemory(plan, request.gpuBudget, device, hooks);
       hooks.onProgress({ status: 'licence', model: plan.name, licence: plan.licence ?? null });
       const loader = guard.call(() => new face.ModelLoader(device));
       let consumed = false;
@@ -65,19 +75,24 @@ export class Model {
         const nBytes = await streamFiles(plan.files, loader, device, hooks);
         hooks.onProgress({ status: 'compile' });
         consumed = true;
-        const embedder = await guard.wait(() => loader.finish(request.kernels));
-        if (signal.aborted) {
-          embedder.free();
-          throw abortError(signal);
+        const embedder = await guard.wait(() => loader.finish(request.kernels, scratchLimit));
+        try {
+          sweep(buffers, device);
+          const selfTest = await testItself(plan, key, request.selfTests.passed, embedder, () => sweep(buffers, device), hooks);
+          if (signal.aborted) throw abortError(signal);
+          const memory = memoryOf(guard, device, buffers);
+          const model = new Model(guard, device, embedder, buffers, { ...describe(plan, nBytes, device, embedder, fallback, guard), memory, selfTest });
+          hooks.onProgress({ status: 'ready' });
+          return model;
+        } catch (error) {
+          quietly(() => embedder.free());
+          throw error;
         }
-        const model = new Model(guard, device, embedder, describe(plan, nBytes, device, embedder, fallback, guard));
-        hooks.onProgress({ status: 'ready' });
-        return model;
       } finally {
         if (!consumed) quietly(() => loader.free());
       }
     } catch (error) {
-      quietly(() => device.destroy());
+      release(buffers, device);
       throw error;
     }
   }
@@ -136,6 +151,7 @@ export class Model {
           request.options,
           (done, total) => hooks.onProgress(done, total),
           () => signal.aborted,
+          () => sweep(this.#buffers, this.#device),
         ),
       );
       if (output.items.length !== good.length) {
@@ -150,13 +166,64 @@ export class Model {
   }
 
   memory(): MemoryUse {
-    return this.#guard.call(() => this.#device.bytes_in_use());
+    return memoryOf(this.#guard, this.#device, this.#buffers);
   }
 
-  /** Frees the weights and the device. */
+  /** Frees the weights and the device, at once. */
   free(): void {
     quietly(() => this.#embedder.free());
-    quietly(() => this.#device.destroy());
+    release(this.#buffers, this.#device);
+  }
+}
+
+/** Destroys the buffers that the engine has dropped, as a garbage collector would some day. */
+function sweep(buffers: BufferLedger | undefined, device: WasmDevice): void {
+  if (buffers !== undefined) quietly(() => buffers.sweep(device.reserved()));
+}
+
+/** Destroys the device; a browser may take its time with the buffers of one, so they go first. */
+function release(buffers: BufferLedger | undefined, device: WasmDevice): void {
+  quietly(() => buffers?.destroyAll());
+  quietly(() => device.destroy());
+}
+
+function memoryOf(guard: Guard, device: WasmDevice, buffers: BufferLedger | undefined): MemoryUse {
+  const inUse = guard.call(() => device.bytes_in_use());
+  return buffers === undefined ? inUse : { ...inUse, gpu: buffers.bytes, gpuPeak: buffers.peakBytes };
+}
+
+/**
+ * Makes sure, before the first byte is fetched, that the model fits. Returns what encoding may use beside
+ * the weights; `undefined` where nobody knows.
+ *
+ * Fails with `OUT_OF_MEMORY`.
+ */
+async function holdMemory(plan: ModelPlan, budget: number | null, device: WasmDevice, { guard, open, signal }: LoadHooks): Promise<number | undefined> {
+  const gpu = guard.call(() => device.gpu_device());
+  if (gpu === undefined) return undefined;
+  const { weightBytes, scratchBytes, peakBytes } = memoryNeed(plan, await sizesOf(plan.files, open, signal));
+  if (weightBytes === null || peakBytes === null) return undefined;
+  const refused = budget === null ? await guard.wait(() => probeMemory(gpu, peakBytes)) : peakBytes > budget ? `the budget is ${budget} bytes` : undefined;
+  if (refused !== undefined) throw outOfMemory(plan.name, peakBytes, budget, refused);
+  return budget === null ? undefined : Math.max(budget - weightBytes, scratchBytes);
+}
+
+/** Recomputes the vectors that the model brings, unless this was done before. */
+async function testItself(plan: ModelPlan, key: string | undefined, passed: readonly string[], embedder: WasmEmbedder, onReleased: () => void, hooks: LoadHooks): Promise<SelfTest> {
+  if (key === undefined) return { result: 'none' };
+  if (passed.includes(key)) return { result: 'remembered', key };
+  hooks.onProgress({ status: 'selftest' });
+  const run: Run = async (input, task) => {
+    const options = { task, multivector: false, lateChunking: false };
+    const { items } = await hooks.guard.wait(() => embedder.encode([input], options, () => undefined, () => hooks.signal.aborted, onReleased));
+    return items[0] ?? { error: { message: 'no result' } };
+  };
+  try {
+    const isTested = await runSelfTest(plan, embedder, run, hooks.open, hooks.signal);
+    return isTested ? { result: 'passed', key } : { result: 'none', key };
+  } catch (error) {
+    if (!isEmbedderError(error) || error.code !== 'SELFTEST_FAILED') throw error;
+    throw new EmbedderError(error.code, error.message, { data: { ...error.data, key } });
   }
 }
 
@@ -207,9 +274,9 @@ async function streamFiles(files: readonly PlannedFile[], loader: WasmModelLoade
   return total;
 }
 
-function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): EmbedderInfo {
+function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): Omit<EmbedderInfo, 'memory' | 'selfTest'> {
   const { space, ...config } = guard.call(() => embedder.config());
-  const { kind, ...adapter } = guard.call(() => device.info());
+  const { kind, build: _, ...adapter } = guard.call(() => device.info());
   return {
     source: 'local',
     device: kind,
@@ -217,7 +284,6 @@ function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder:
     adapter,
     model: { name: plan.name, ...(plan.licence === undefined ? {} : { licence: plan.licence }), ...config, nBytes },
     space: plan.space ?? space,
-    memory: guard.call(() => device.bytes_in_use()),
   };
 }
 

@@ -4,12 +4,14 @@
 //
 //   start ─► client ─► … dies ─► (next call) start ─► client ─► …
 
-import { EmbedderError } from '../errors.js';
+import { EmbedderError, isEmbedderError } from '../errors.js';
 import type { OpenUrl } from '../fetch-body.js';
 import type { CreateOptions, EmbedderInfo, ProgressEvent } from '../types.js';
 import type { OpenRequest } from '../worker/protocol.js';
 import { Client } from './client.js';
 import { connect } from './connection.js';
+import { marked, modelKey } from './crash-marker.js';
+import { remember } from './remembered.js';
 import { SharedTask } from './shared-task.js';
 
 export interface EngineSetup {
@@ -42,7 +44,7 @@ export class LocalEngine {
 
   /** Starts an engine and loads its model. What fails or is cancelled leaves nothing behind. */
   static async start(setup: EngineSetup, signal: AbortSignal | undefined): Promise<LocalEngine> {
-    return new LocalEngine(setup, await setup.around(() => start(setup, signal)));
+    return new LocalEngine(setup, await startMarked(setup, signal));
   }
 
   /** Of the engine that ran last. */
@@ -70,7 +72,7 @@ export class LocalEngine {
 
   async #restart(signal: AbortSignal): Promise<Running> {
     try {
-      this.#running = await this.#setup.around(() => start(this.#setup, signal));
+      this.#running = await startMarked(this.#setup, signal);
       this.#nStarts += 1;
       return this.#running;
     } catch (error) {
@@ -96,15 +98,36 @@ function disposed(): EmbedderError {
   return new EmbedderError('DISPOSED', 'The embedder was disposed of');
 }
 
+/** A start that a later visit can see where it ended the page. A device lost on the way is tried once more. */
+function startMarked(setup: EngineSetup, signal: AbortSignal | undefined): Promise<Running> {
+  const attempt = (): Promise<Running> => setup.around(() => start(setup, signal));
+  return marked(modelKey(setup.request.model), async () => {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isLost = isEmbedderError(error) && error.code === 'DEVICE_LOST';
+      if (!isLost || signal?.aborted === true || isWorker(setup.worker)) throw error;
+      return attempt();
+    }
+  });
+}
+
+/** Keeps what the engine found out about this device for the next visit. */
+function keepVerdict(said: { readonly key?: unknown } | undefined, verdict: 'passed' | 'failed'): void {
+  if (typeof said?.key === 'string') remember('self-test', said.key, verdict);
+}
+
 async function start(setup: EngineSetup, signal: AbortSignal | undefined): Promise<Running> {
   const { request, worker, open, initTimeoutMs, onProgress } = setup;
   const client = new Client(await connect(worker), open);
   try {
     client.watchStart(initTimeoutMs);
     const info = (await client.request({ type: 'open', request }, { signal, onProgress })) as EmbedderInfo;
+    if (info.selfTest.result === 'passed') keepVerdict(info.selfTest, 'passed');
     return { client, info };
   } catch (error) {
     client.abandon();
+    if (isEmbedderError(error) && error.code === 'SELFTEST_FAILED') keepVerdict(error.data, 'failed');
     throw error;
   }
 }

@@ -68,6 +68,10 @@ export interface OpenRequest {
   readonly wasm?: WasmSource;
   /** `page`: ask the page for bytes, since the caller gave a `fetch`. */
   readonly fetch: 'own' | 'page';
+  /** Bytes of graphics memory that may be used; `null`: as much as the device gives. */
+  readonly gpuBudget: number | null;
+  /** What the page remembers of self-tests. */
+  readonly selfTests: { readonly passed: readonly string[]; readonly failed: readonly string[] };
 }
 
 export interface EncodeRequest {
