@@ -46,17 +46,6 @@ pub struct Info {
     pub max_binding_bytes: u64,
 }
 
-/// Bytes of a graphics device's buffers by purpose, as the pools behind the tensors count them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reserved {
-    /// Weights and activations.
-    pub tensors: u64,
-    /// The numbers that launches bring along.
-    pub numbers: u64,
-    /// What results are read through.
-    pub staging: u64,
-}
-
 /// Why a device is not to be believed any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -326,30 +315,9 @@ impl Device {
         }
     }
 
-    /// Bytes that the device holds for each purpose, used or not; zero on the CPU.
-    pub fn reserved(&self) -> Reserved {
-        let mut reserved = Reserved::default();
-        let DispatchDevice::Cube(cube) = self.burn.as_dispatch() else {
-            return reserved;
-        };
-        let report = cube.client().memory_report(cubecl::MemoryScope::Device);
-        for stream in report.streams {
-            reserved.tensors += stream.pools.usage().bytes_reserved;
-            for memory in stream.auxiliary {
-                let bytes = memory.pools.usage().bytes_reserved;
-                match memory.name.contains("Staging") {
-                    true => reserved.staging += bytes,
-                    false => reserved.numbers += bytes,
-                }
-            }
-        }
-        reserved
-    }
-
     /// Returns memory that no tensor uses to the platform.
     ///
-    /// In a browser it then has no owner, and whoever counts the device's buffers may destroy it:
-    /// see [`Reserved`].
+    /// In a browser it then has no owner, and whoever counts the device's buffers may destroy it.
     pub fn release_unused(&self) {
         // What is recorded and not submitted still names the buffers.
         if let DispatchDevice::Cube(cube) = self.burn.as_dispatch()

@@ -20,7 +20,7 @@ struct Meter {
 
 impl Meter {
     fn sample(&mut self) {
-        self.peak = self.peak.max(self.device.reserved().tensors);
+        self.peak = self.peak.max(self.device.bytes_reserved());
     }
 }
 
@@ -70,7 +70,7 @@ fn inputs_take_no_more_of_the_device_than_stated_whatever_their_length() {
         ));
         for (what, input) in inputs {
             device.release_unused();
-            let before = device.reserved().tensors;
+            let before = device.bytes_reserved();
             let mut meter = Meter {
                 device: device.clone(),
                 peak: 0,

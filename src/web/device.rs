@@ -8,7 +8,7 @@ use wasm_bindgen_futures::spawn_local;
 
 use crate::{
     Code, Device,
-    device::{Failure, Kind, Reserved},
+    device::{Failure, Kind},
 };
 
 use super::{field, object, rejection};
@@ -129,20 +129,6 @@ impl WebDevice {
         object(&[
             ("gpu", (self.inner.bytes_in_use() as f64).into()),
             ("wasm", wasm_bytes.into()),
-        ])
-    }
-
-    /// Bytes that the device's pools hold, by the purpose of the buffers.
-    pub fn reserved(&self) -> JsValue {
-        let Reserved {
-            tensors,
-            numbers,
-            staging,
-        } = self.inner.reserved();
-        object(&[
-            ("tensors", (tensors as f64).into()),
-            ("numbers", (numbers as f64).into()),
-            ("staging", (staging as f64).into()),
         ])
     }
 

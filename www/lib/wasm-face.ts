@@ -9,10 +9,16 @@ import type { DeviceKind } from './types.js';
 
 export interface WasmFace {
   /** Compiles and starts the module; a second call returns the running instance. */
-  default(options: { module_or_path: WasmSource }): Promise<unknown>;
+  default(options: { module_or_path: WasmSource }): Promise<WasmExports | undefined>;
   /** Reports a lost device, an uncaptured GPU error or a panic for as long as the device lives. */
   create_device(kind: DeviceKind, on_event: (event: DeviceEvent) => void): Promise<WasmDevice>;
   ModelLoader: new (device: WasmDevice) => WasmModelLoader;
+}
+
+/** What the instance exports, of which one thing is used here. */
+export interface WasmExports {
+  /** Every object of JavaScript that the module holds: what is not in it, the module can never use again. */
+  readonly __wbindgen_externrefs: WebAssembly.Table;
 }
 
 export type WasmSource = string | URL | BufferSource | WebAssembly.Module;
@@ -29,8 +35,6 @@ export interface WasmDevice {
   gpu_device(): WasmGpuDevice | undefined;
   /** May be called while an encode runs. */
   bytes_in_use(): { gpu: number; wasm: number };
-  /** Bytes that the pools behind the tensors hold, used or not. */
-  reserved(): ReservedBytes;
   /** Frees every buffer of the device. */
   destroy(): void;
 }
@@ -42,13 +46,6 @@ export interface WasmGpuDevice {
   createBuffer(descriptor: { readonly size: number; readonly usage: number }): { readonly size: number; readonly usage: number; destroy(): void };
   pushErrorScope(filter: 'out-of-memory' | 'validation'): void;
   popErrorScope(): Promise<{ readonly message: string } | null>;
-}
-
-/** Bytes of buffers by purpose: weights and activations, the numbers of launches, what results are read through. */
-export interface ReservedBytes {
-  readonly tensors: number;
-  readonly numbers: number;
-  readonly staging: number;
 }
 
 export interface WasmDeviceInfo {

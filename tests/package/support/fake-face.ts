@@ -114,7 +114,6 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
         info: () => ({ build: '0', kind, name: 'fake', vendor: 'none', architecture: '', description: '', isFallbackAdapter: false, shaderF16: false, maxBufferBytes: 1, maxBindingBytes: 1 }),
         gpu_device: () => undefined,
         bytes_in_use: () => ({ gpu: 7, wasm: 11 }),
-        reserved: () => ({ tensors: 0, numbers: 0, staging: 0 }),
         destroy: () => void log.push('destroy device'),
       };
     },

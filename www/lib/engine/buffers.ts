@@ -1,45 +1,22 @@
-// Every buffer of the device that computes, by size, from its creation to its destruction.
+// Every buffer of the device that computes, from its creation to its destruction.
 //
 // In a browser a buffer that the engine drops stays until JavaScript's garbage collector finds it, and
-// the collector does not feel the pressure of graphics memory. The engine's pools say how many bytes they
-// hold for each purpose; whatever else was made for it has no owner, and is destroyed here:
-//
-//   pools hold as many bytes as were made      all of them have an owner: they are remembered as kept
-//   pools hold as many bytes as are kept       the others have none: destroyed
-//   anything else                              it cannot be told which; they wait for the next time
+// the collector does not feel the pressure of graphics memory. The module can use an object only through
+// the table of those it holds, so a buffer that is not in it any more is destroyed here, at once.
 
-import type { ReservedBytes } from '../wasm-face.js';
+import type { WasmExports, WasmGpuDevice } from '../wasm-face.js';
 
-/** The part of a `GPUBuffer` that is used here. */
-interface CountedBuffer {
-  readonly size: number;
-  readonly usage: number;
-  destroy(): void;
-}
-
-/** The part of a `GPUDevice` that is used here. */
-export interface CountedDevice {
-  createBuffer(descriptor: { readonly size: number; readonly usage: number }): CountedBuffer;
-}
-
-type Purpose = keyof ReservedBytes;
-
-/** `GPUBufferUsage`, which not every thread with a device has as a name. */
-const MAP_READ = 0x01;
-const UNIFORM = 0x40;
-
-interface Held {
-  readonly alive: Set<CountedBuffer>;
-  kept: Set<CountedBuffer>;
-}
+type Buffer = ReturnType<WasmGpuDevice['createBuffer']>;
 
 export class BufferLedger {
-  readonly #held: Readonly<Record<Purpose, Held>> = { tensors: nothing(), numbers: nothing(), staging: nothing() };
+  readonly #alive = new Set<Buffer>();
+  readonly #held: WebAssembly.Table | undefined;
   #bytes = 0;
   #peakBytes = 0;
 
   /** Counts what `device` makes from now on. */
-  constructor(device: CountedDevice) {
+  constructor(device: Pick<WasmGpuDevice, 'createBuffer'>, exports: WasmExports | undefined) {
+    this.#held = exports?.__wbindgen_externrefs;
     const create = device.createBuffer.bind(device);
     // An own property of this one device; others are not touched.
     device.createBuffer = (descriptor) => {
@@ -59,51 +36,28 @@ export class BufferLedger {
     return this.#peakBytes;
   }
 
-  /** Destroys what the engine's pools no longer hold. To be called while nothing is recorded and not submitted. */
-  sweep(reserved: ReservedBytes): void {
-    for (const [purpose, held] of Object.entries(this.#held) as [Purpose, Held][]) {
-      if (bytesOf(held.alive) === reserved[purpose]) held.kept = new Set(held.alive);
-      else if (bytesOf(held.kept) === reserved[purpose]) this.#destroy(held, (buffer) => !held.kept.has(buffer));
-    }
+  /** Destroys what the module has dropped. To be called while no command is recorded and not submitted. */
+  sweep(): void {
+    const table = this.#held;
+    if (table === undefined) return;
+    const held = new Set<unknown>();
+    for (let i = 0; i < table.length; i++) held.add(table.get(i));
+    for (const buffer of [...this.#alive]) if (!held.has(buffer)) buffer.destroy();
   }
 
   /** Destroys all of them. */
   destroyAll(): void {
-    for (const held of Object.values(this.#held)) this.#destroy(held, () => true);
+    for (const buffer of [...this.#alive]) buffer.destroy();
   }
 
-  #add(buffer: CountedBuffer): void {
-    const { alive } = this.#held[purposeOf(buffer)];
-    alive.add(buffer);
+  #add(buffer: Buffer): void {
+    this.#alive.add(buffer);
     this.#bytes += buffer.size;
     this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
     const destroy = buffer.destroy.bind(buffer);
     buffer.destroy = () => {
-      if (alive.delete(buffer)) this.#bytes -= buffer.size;
+      if (this.#alive.delete(buffer)) this.#bytes -= buffer.size;
       destroy();
     };
   }
-
-  #destroy(held: Held, which: (buffer: CountedBuffer) => boolean): void {
-    for (const buffer of [...held.alive]) {
-      if (!which(buffer)) continue;
-      held.kept.delete(buffer);
-      buffer.destroy();
-    }
-  }
-}
-
-function nothing(): Held {
-  return { alive: new Set(), kept: new Set() };
-}
-
-function purposeOf({ usage }: CountedBuffer): Purpose {
-  if (usage & MAP_READ) return 'staging';
-  return usage & UNIFORM ? 'numbers' : 'tensors';
-}
-
-function bytesOf(buffers: Iterable<CountedBuffer>): number {
-  let sum = 0;
-  for (const { size } of buffers) sum += size;
-  return sum;
 }

@@ -10,7 +10,7 @@ import type { ModelPlan, PlannedFile } from '../model-files.js';
 import { memoryNeed, outOfMemory, probeMemory } from '../memory-need.js';
 import { planModel, sizesOf } from '../plan-model.js';
 import type { EmbedderInfo, MemoryUse, ProgressEvent, SelfTest } from '../types.js';
-import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmInput, WasmModelLoader } from '../wasm-face.js';
+import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmExports, WasmFace, WasmInput, WasmModelLoader } from '../wasm-face.js';
 import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
 import { chooseDevice } from './device.js';
 import type { Guard } from './guard.js';
@@ -60,7 +60,7 @@ export class Model {
     const face = await hooks.loadFace(request.wasm);
     const { device, fallback } = await chooseDevice(face, request.device, guard);
     const gpu = guard.call(() => device.gpu_device());
-    const buffers = gpu === undefined ? undefined : new BufferLedger(gpu);
+    const buffers = gpu === undefined ? undefined : new BufferLedger(gpu, await exportsOf(face, request));
     try {
       if (signal.aborted) throw abortError(signal);
       hooks.onDeviceReady();
@@ -77,8 +77,9 @@ export class Model {
         consumed = true;
         const embedder = await guard.wait(() => loader.finish(request.kernels, scratchLimit));
         try {
-          sweep(buffers, device);
-          const selfTest = await testItself(plan, key, request.selfTests.passed, embedder, () => sweep(buffers, device), hooks);
+          const sweep = (): void => buffers?.sweep();
+          sweep();
+          const selfTest = await testItself(plan, key, request.selfTests.passed, embedder, sweep, hooks);
           if (signal.aborted) throw abortError(signal);
           const memory = memoryOf(guard, device, buffers);
           const model = new Model(guard, device, embedder, buffers, { ...describe(plan, nBytes, device, embedder, fallback, guard), memory, selfTest });
@@ -151,7 +152,7 @@ export class Model {
           request.options,
           (done, total) => hooks.onProgress(done, total),
           () => signal.aborted,
-          () => sweep(this.#buffers, this.#device),
+          () => this.#buffers?.sweep(),
         ),
       );
       if (output.items.length !== good.length) {
@@ -176,9 +177,9 @@ export class Model {
   }
 }
 
-/** Destroys the buffers that the engine has dropped, as a garbage collector would some day. */
-function sweep(buffers: BufferLedger | undefined, device: WasmDevice): void {
-  if (buffers !== undefined) quietly(() => buffers.sweep(device.reserved()));
+/** Of the instance that runs already. */
+function exportsOf(face: WasmFace, { wasm }: OpenRequest): Promise<WasmExports | undefined> {
+  return face.default({ module_or_path: wasm ?? '' });
 }
 
 /** Destroys the device; a browser may take its time with the buffers of one, so they go first. */
