@@ -10,8 +10,12 @@ export interface GpuCounter {
   submits: number;
   /** Refuses this buffer, the device's so manyeth from 1, for want of memory. */
   refuseBuffer?: number | undefined;
-  /** Loses the device at this submit. */
+  /** Loses a device at its so manyeth submit from 1, counted since this was set. */
   loseAtSubmit?: number | undefined;
+  /** How many devices are lost that way; the rest stay. */
+  losses?: number | undefined;
+  /** Submits of each device since `loseAtSubmit` was set. */
+  ofDevice?: WeakMap<GPUDevice, number>;
   /** Writes other bytes than those given. */
   corrupt?: boolean | undefined;
 }
@@ -72,7 +76,15 @@ export async function countGpu(page: Page): Promise<void> {
     const { submit, writeBuffer } = GPUQueue.prototype;
     GPUQueue.prototype.submit = function (commands) {
       counter.submits++;
-      if (counter.submits === counter.loseAtSubmit) queues.get(this)?.destroy();
+      const device = queues.get(this);
+      if (device && counter.ofDevice && counter.losses) {
+        const nth = (counter.ofDevice.get(device) ?? 0) + 1;
+        counter.ofDevice.set(device, nth);
+        if (nth === counter.loseAtSubmit) {
+          counter.losses--;
+          device.destroy();
+        }
+      }
       return submit.call(this, commands);
     };
     GPUQueue.prototype.writeBuffer = function (buffer, offset, data, ...rest) {
@@ -87,14 +99,17 @@ export async function countGpu(page: Page): Promise<void> {
 
 /** What was counted so far. */
 export function counted(page: Page): Promise<GpuCounter> {
-  return page.evaluate(() => ({ ...(globalThis as never as { gpuCounter: GpuCounter }).gpuCounter }));
+  return page.evaluate(() => {
+    const { ofDevice: _, ...counter } = (globalThis as never as { gpuCounter: GpuCounter }).gpuCounter;
+    return counter;
+  });
 }
 
 /** Sets what breaks next, and counts buffers and submits from zero; bytes go on. */
-export function breakGpu(page: Page, how: Pick<GpuCounter, 'refuseBuffer' | 'loseAtSubmit' | 'corrupt'>): Promise<void> {
+export function breakGpu(page: Page, how: Pick<GpuCounter, 'refuseBuffer' | 'loseAtSubmit' | 'losses' | 'corrupt'>): Promise<void> {
   return page.evaluate((wanted) => {
     const { gpuCounter } = globalThis as never as { gpuCounter: GpuCounter };
-    Object.assign(gpuCounter, { made: 0, destroyed: 0, submits: 0, refuseBuffer: undefined, loseAtSubmit: undefined, corrupt: false }, wanted);
+    Object.assign(gpuCounter, { made: 0, destroyed: 0, submits: 0, refuseBuffer: undefined, loseAtSubmit: undefined, losses: 1, corrupt: false, ofDevice: new WeakMap() }, wanted);
     gpuCounter.peakBytes = gpuCounter.bytes;
   }, how);
 }
