@@ -87,8 +87,8 @@ impl WebLoader {
         } = self;
         future_to_promise(async move {
             let kernels = match (kernels.as_str(), device.info().kind) {
-                ("tiled", Kind::Gpu) => Kernels::Tiled,
-                ("direct", Kind::Gpu) => Kernels::Direct,
+                ("tiled", Kind::Gpu) => Kernels::TILED,
+                ("direct", Kind::Gpu) => Kernels::DIRECT,
                 ("auto" | "tiled" | "direct", _) => device.kernels(),
                 _ => return Err(misuse(format!("no form of the operations is `{kernels}`"))),
             };

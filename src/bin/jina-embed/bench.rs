@@ -138,8 +138,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(choice) = args.kernels {
         embedder = embedder.with_kernels(match choice {
             KernelsChoice::Portable => Kernels::Portable,
-            KernelsChoice::Tiled => Kernels::Tiled,
-            KernelsChoice::Direct => Kernels::Direct,
+            KernelsChoice::Tiled => Kernels::TILED,
+            KernelsChoice::Direct => Kernels::DIRECT,
         });
     }
     // Uploads are only on their way when the loader returns.

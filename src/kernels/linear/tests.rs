@@ -5,8 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     gguf::TensorType,
-    kernels::testing::{
-        Matrix, assert_close, device, f64s, numbers, packed, product, tensor, weight,
+    kernels::{
+        Forms,
+        testing::{
+            Matrix, assert_close, device, f64s, numbers, packed, product, shader_f16, tensor,
+            weight,
+        },
     },
 };
 
@@ -57,14 +61,14 @@ const TOLERANCE: f64 = 1e-5;
 fn tolerance(kernels: Kernels) -> f64 {
     match kernels {
         Kernels::Host => 2e-4,
-        Kernels::Portable | Kernels::Tiled | Kernels::Direct => TOLERANCE,
+        Kernels::Portable | Kernels::Gpu(_) => TOLERANCE,
     }
 }
 const FORMS: [Kernels; 4] = [
     Kernels::Portable,
     Kernels::Host,
-    Kernels::Tiled,
-    Kernels::Direct,
+    Kernels::TILED,
+    Kernels::DIRECT,
 ];
 const WEIGHTS: [TensorType; 6] = [
     TensorType::Q4_0,
@@ -223,7 +227,7 @@ fn large_products_are_cut_alike() {
     for m in [1, 3, 8, 9, 16, 31, 67] {
         let x = numbers(m as u64, m * k, 1.0);
         let needed = reference(&x, [m, k, 0], &[&w], &[], &[], 1.0);
-        for kernels in [Kernels::Tiled, Kernels::Direct] {
+        for kernels in [Kernels::TILED, Kernels::DIRECT] {
             let weight = weight(kernels, &[&w]);
             let x = tensor(&x, [m, k], &device(kernels));
             assert_close(
@@ -231,6 +235,44 @@ fn large_products_are_cut_alike() {
                 &needed,
                 tolerance(kernels),
             );
+        }
+    }
+}
+
+/// Whatever measuring may choose: see [`Forms::candidates`]. Halves are among them where the adapter
+/// has `shader-f16`; the step `halves` of `make test` runs this on one that has.
+#[test]
+fn every_candidate_computes_the_product() {
+    let (n, k) = (150, 96);
+    let has_halves = shader_f16();
+    if std::env::var_os("JINA_NEEDS_SHADER_F16").is_some() {
+        assert!(has_halves, "needed an adapter with shader-f16");
+    }
+    for tensor_type in [
+        TensorType::Q4_0,
+        TensorType::Q8_0,
+        TensorType::F16,
+        TensorType::F32,
+    ] {
+        let w = Matrix::random(tensor_type, [n, k], 9);
+        for (class, m) in [4, 7, 15, 31, 67].into_iter().enumerate() {
+            let x = numbers(m as u64, m * k, 1.0);
+            let needed = reference(&x, [m, k, 0], &[&w], &[], &[], 1.0);
+            for cut in Forms::candidates(class, has_halves) {
+                let forms = Forms::TILED.with_product(class, cut);
+                let kernels = Kernels::Gpu(forms);
+                // Each weight is off by half a unit of a half's eleven bits at most, and F16
+                // not at all; numbers in f32 are never made halves.
+                let is_exact = matches!(tensor_type, TensorType::F16 | TensorType::F32);
+                let tolerance = if forms.wants_f16() && !is_exact {
+                    5e-4
+                } else {
+                    TOLERANCE
+                };
+                let weight = weight(kernels, &[&w]);
+                let x = tensor(&x, [m, k], &device(kernels));
+                assert_close(Linear::new(&weight).run(kernels, x), &needed, tolerance);
+            }
         }
     }
 }
@@ -247,7 +289,7 @@ fn blocks_of_zeros_give_zeros() {
         let n_blocks = n * k / tensor_type.block_elements();
         let bytes = vec![0; n_blocks * tensor_type.block_bytes()];
         let weight = packed(&[(tensor_type, [n, k], &bytes)]);
-        for kernels in [Kernels::Tiled, Kernels::Direct] {
+        for kernels in [Kernels::TILED, Kernels::DIRECT] {
             let x = tensor(&numbers(1, 5 * k, 1e6), [5, k], &device(kernels));
             assert_close(Linear::new(&weight).run(kernels, x), &vec![0.0; 5 * n], 0.0);
         }
