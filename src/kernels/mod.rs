@@ -48,6 +48,16 @@ pub enum Kernels {
     Gpu(Forms),
 }
 
+impl std::fmt::Display for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Kernels::Portable => f.write_str("portable"),
+            Kernels::Host => f.write_str("host"),
+            Kernels::Gpu(forms) => forms.fmt(f),
+        }
+    }
+}
+
 impl Kernels {
     /// The fixed choice for graphics cards.
     pub const TILED: Self = Self::Gpu(Forms::TILED);
