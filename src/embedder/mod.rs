@@ -114,6 +114,11 @@ impl Embedder {
         &self.scratch
     }
 
+    /// The form of its operations.
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
     pub fn device(&self) -> &Device {
         &self.device
     }

@@ -3,7 +3,7 @@
 
 export { createEmbedder } from './page/create-embedder.js';
 export { availability } from './page/availability.js';
-export { forgetDevice } from './page/remembered.js';
+export { forgetDevice } from './page/forget-device.js';
 export { EmbedderError, isEmbedderError } from './errors.js';
 export { compareSpaces } from './spaces.js';
 export type { SpaceRelation } from './spaces.js';

@@ -35,6 +35,10 @@ export interface WasmDevice {
   gpu_device(): WasmGpuDevice | undefined;
   /** May be called while an encode runs. */
   bytes_in_use(): { gpu: number; wasm: number };
+  /** Measures which form of each operation runs fastest here, and names the choice. On WebGPU alone. */
+  measure_kernels(): Promise<string>;
+  /** Whether this names a choice that the device can run. */
+  runs_kernels(kernels: string): boolean;
   /** Frees every buffer of the device. */
   destroy(): void;
 }
@@ -49,8 +53,8 @@ export interface WasmGpuDevice {
 }
 
 export interface WasmDeviceInfo {
-  /** The version of the module. */
-  build: string;
+  /** Of this module. */
+  version: string;
   kind: DeviceKind;
   name: string;
   vendor: string;
@@ -72,10 +76,11 @@ export interface WasmModelLoader {
   /** Throws where the file stopped early. */
   end_file(): void;
   /**
-   * Consumes the loader. `kernels` is the form of the operations on WebGPU, `scratch_limit` the bytes of
-   * the graphics device that encoding may use beside the weights.
+   * Consumes the loader. `kernels` is the form of the operations on WebGPU: 'auto', 'tiled', 'direct' or a
+   * measured choice; `scratch_limit` the bytes of the graphics device that encoding may use beside the
+   * weights.
    */
-  finish(kernels: 'auto' | 'tiled' | 'direct', scratch_limit: number | undefined): Promise<WasmEmbedder>;
+  finish(kernels: string, scratch_limit: number | undefined): Promise<WasmEmbedder>;
   /** Drops a loader that was not finished. */
   free(): void;
 }
@@ -84,6 +89,8 @@ export interface WasmEmbedder {
   config(): WasmModelConfig;
   /** Most bytes of the graphics device that an input takes beside the weights. */
   scratch_bytes(n_tokens: number, n_patches: number | undefined): number;
+  /** The form of the operations: a measured or fixed choice, or that of the CPU. */
+  kernels(): string;
   /**
    * `is_aborted` is asked between layers, after a turn of the event loop. `on_released` is told when the
    * device's pools have given up what nothing uses. An input that cannot be embedded becomes an item with

@@ -28,17 +28,18 @@ export interface LabOptions {
   signal?: string;
 }
 
-export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; parts?: { images?: boolean }; gpuBudget?: number; mode?: string; hosted?: { baseURL: string } }
+export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; parts?: { images?: boolean }; gpuBudget?: number; mode?: string; hosted?: { baseURL: string } }
 export interface LabError { name: string; code?: string; message: string; recoverable?: boolean; inputs: Array<{ index: number; code: string; message: string }> }
 export type Outcome<T> = { value: T; error?: never } | { error: LabError; value?: never };
 export interface LabInfo {
   device: DeviceKind;
   deviceFallback?: { code: string; message: string };
   adapter: { name: string; vendor: string; architecture: string; isFallbackAdapter: boolean };
+  kernels: string;
   model: { name: string; tasks: string[]; projectorDim: number | null; hasVision: boolean; maxTokens: number; longestText: number; nBytes: number; matryoshkaDims: number[] };
   space: string;
   memory: LabMemory;
-  selfTest: { result: string; key?: string };
+  selfTest: string;
 }
 export interface LabMemory { gpu: number; gpuPeak?: number; wasm: number }
 export interface LabResult { embeddings: Array<Vectors | null>; dimensions: number; space: string; usage: { tokens: number; images: number }; errors: LabError['inputs']; timings: Record<string, number> }

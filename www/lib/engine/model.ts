@@ -9,16 +9,17 @@ import type { OpenUrl } from '../fetch-body.js';
 import type { ModelPlan, PlannedFile } from '../model-files.js';
 import { memoryNeed, outOfMemory, probeMemory } from '../memory-need.js';
 import { planModel, sizesOf } from '../plan-model.js';
-import type { EmbedderInfo, MemoryUse, ProgressEvent, SelfTest } from '../types.js';
+import type { EmbedderInfo, MemoryUse, ProgressEvent } from '../types.js';
 import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmExports, WasmFace, WasmInput, WasmModelLoader } from '../wasm-face.js';
 import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
 import { chooseDevice } from './device.js';
 import type { Guard } from './guard.js';
+import { chooseKernels } from './kernels.js';
 import type { LoadFace } from './load-face.js';
 import { prepareInputs, type Prepared } from './pictures.js';
 import { BufferLedger } from './buffers.js';
 import { LoadProgress } from './progress.js';
-import { failedBefore, runSelfTest, selfTestKey, type Run } from './self-test.js';
+import { DeviceTest, type Embed } from './self-test.js';
 import { streamFile } from './stream-file.js';
 
 /** Bytes handed to the GPU before waiting for it: it must not fall behind a fast source by more. */
@@ -65,8 +66,8 @@ export class Model {
       if (signal.aborted) throw abortError(signal);
       hooks.onDeviceReady();
       const plan = await planModel(request.model, request, hooks.open, signal);
-      const key = selfTestKey(plan, guard.call(() => device.info()), request.kernels);
-      if (key !== undefined && request.selfTests.failed.includes(key)) throw failedBefore();
+      const test = new DeviceTest(plan, guard.call(() => device.info()), request.kernels);
+      await test.refuseKnown();
       const scratchLimit = await holdMemory(plan, request.gpuBudget, device, hooks);
       hooks.onProgress({ status: 'licence', model: plan.name, licence: plan.licence ?? null });
       const loader = guard.call(() => new face.ModelLoader(device));
@@ -74,12 +75,14 @@ export class Model {
       try {
         const nBytes = await streamFiles(plan.files, loader, device, hooks);
         hooks.onProgress({ status: 'compile' });
+        const kernels = await chooseKernels(request.kernels, device, guard);
+        if (signal.aborted) throw abortError(signal);
         consumed = true;
-        const embedder = await guard.wait(() => loader.finish(request.kernels, scratchLimit));
+        const embedder = await guard.wait(() => loader.finish(kernels, scratchLimit));
         try {
           const sweep = (): void => buffers?.sweep();
           sweep();
-          const selfTest = await testItself(plan, key, request.selfTests.passed, embedder, sweep, hooks);
+          const selfTest = await test.run(embedder, embedWith(embedder, sweep, hooks), hooks.open, hooks.onProgress, signal);
           if (signal.aborted) throw abortError(signal);
           const memory = memoryOf(guard, device, buffers);
           const model = new Model(guard, device, embedder, buffers, { ...describe(plan, nBytes, device, embedder, fallback, guard), memory, selfTest });
@@ -209,23 +212,13 @@ async function holdMemory(plan: ModelPlan, budget: number | null, device: WasmDe
   return budget === null ? undefined : Math.max(budget - weightBytes, scratchBytes);
 }
 
-/** Recomputes the vectors that the model brings, unless this was done before. */
-async function testItself(plan: ModelPlan, key: string | undefined, passed: readonly string[], embedder: WasmEmbedder, onReleased: () => void, hooks: LoadHooks): Promise<SelfTest> {
-  if (key === undefined) return { result: 'none' };
-  if (passed.includes(key)) return { result: 'remembered', key };
-  hooks.onProgress({ status: 'selftest' });
-  const run: Run = async (input, task) => {
+/** Embeds one input whole. */
+function embedWith(embedder: WasmEmbedder, onReleased: () => void, { guard, signal }: LoadHooks): Embed {
+  return async (input, task) => {
     const options = { task, multivector: false, lateChunking: false };
-    const { items } = await hooks.guard.wait(() => embedder.encode([input], options, () => undefined, () => hooks.signal.aborted, onReleased));
+    const { items } = await guard.wait(() => embedder.encode([input], options, () => undefined, () => signal.aborted, onReleased));
     return items[0] ?? { error: { message: 'no result' } };
   };
-  try {
-    const isTested = await runSelfTest(plan, embedder, run, hooks.open, hooks.signal);
-    return isTested ? { result: 'passed', key } : { result: 'none', key };
-  } catch (error) {
-    if (!isEmbedderError(error) || error.code !== 'SELFTEST_FAILED') throw error;
-    throw new EmbedderError(error.code, error.message, { data: { ...error.data, key } });
-  }
 }
 
 /**
@@ -277,12 +270,13 @@ async function streamFiles(files: readonly PlannedFile[], loader: WasmModelLoade
 
 function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): Omit<EmbedderInfo, 'memory' | 'selfTest'> {
   const { space, ...config } = guard.call(() => embedder.config());
-  const { kind, build: _, ...adapter } = guard.call(() => device.info());
+  const { kind, version: _version, ...adapter } = guard.call(() => device.info());
   return {
     source: 'local',
     device: kind,
     ...(deviceFallback === undefined ? {} : { deviceFallback }),
     adapter,
+    kernels: guard.call(() => embedder.kernels()),
     model: { name: plan.name, ...(plan.licence === undefined ? {} : { licence: plan.licence }), ...config, nBytes },
     space: plan.space ?? space,
   };

@@ -1,6 +1,6 @@
 // A graphics driver can compute wrong numbers without any error. So a model directory holds a few inputs
 // and their vectors (`jina-embed verify --write-self-test`), which are recomputed here once per adapter,
-// browser, build of this package and set of weights; the page remembers the verdict.
+// browser, build of this package and set of weights.
 //
 //   model.json "self_test" ─► self-test.json ─► inputs ─► this device ─► cosine with the stored vectors
 
@@ -9,15 +9,12 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { EmbedderError, isEmbedderError, isRecord, reasonOf } from '../errors.js';
 import { readWhole, type OpenUrl } from '../fetch-body.js';
 import type { ModelPlan } from '../model-files.js';
+import type { ProgressEvent, SelfTest } from '../types.js';
 import type { WasmDeviceInfo, WasmEmbedder, WasmInput } from '../wasm-face.js';
+import { adapterKey } from './kernels.js';
+import { recall, remember } from './remembered.js';
 
 const MAX_BYTES = 4 << 20;
-
-/** What was found out before, by the page, of the keys of {@link selfTestKey}. */
-export interface Verdicts {
-  readonly passed: readonly string[];
-  readonly failed: readonly string[];
-}
 
 interface Case {
   readonly name: string;
@@ -28,53 +25,84 @@ interface Case {
   readonly embedding: Float32Array;
 }
 
-/**
- * Names adapter, browser, build and weights; `undefined` where the model brings no vectors to compare.
- *
- * `kernels`: the form of the operations, each of which may be wrong by itself.
- */
-export function selfTestKey(plan: ModelPlan, device: WasmDeviceInfo, kernels: string): string | undefined {
-  if (plan.selfTest === undefined) return undefined;
-  const { userAgent = '' } = (globalThis as { navigator?: { userAgent?: string } }).navigator ?? {};
-  const { kind, name, vendor, architecture, description, shaderF16, build } = device;
-  const weights = [...plan.files.map((file) => file.sha256 ?? file.name), plan.selfTest.sha256];
-  const parts = [kind, name, vendor, architecture, description, shaderF16, build, kernels, userAgent, ...weights];
-  return bytesToHex(sha256(utf8ToBytes(JSON.stringify(parts)))).slice(0, 32);
+/** The vectors of a model on a device, and what is remembered of the two. */
+export class DeviceTest {
+  readonly #plan: ModelPlan;
+  readonly #key: string | undefined;
+
+  /** `kernels`: the form of the operations that was asked for. */
+  constructor(plan: ModelPlan, device: WasmDeviceInfo, kernels: string) {
+    this.#plan = plan;
+    this.#key = keyOf(plan, device, kernels);
+  }
+
+  /** Fails with `SELFTEST_FAILED` where the device came out wrong before. */
+  async refuseKnown(): Promise<void> {
+    if ((await this.#verdict())?.startsWith('failed') !== true) return;
+    const message = 'This device computed wrong numbers in an earlier self-test of the same model; `forgetDevice()` has it tried again';
+    throw new EmbedderError('SELFTEST_FAILED', message, { data: { remembered: true } });
+  }
+
+  /**
+   * Recomputes the model's vectors, unless they came out right before, with the same form of the operations.
+   *
+   * Fails with `SELFTEST_FAILED` naming the first input that came out wrong, `INTEGRITY` and
+   * `MODEL_INVALID` for the file.
+   */
+  async run(embedder: WasmEmbedder, embed: Embed, open: OpenUrl, onProgress: (event: ProgressEvent) => void, signal: AbortSignal): Promise<SelfTest> {
+    if (this.#key === undefined) return 'none';
+    const kernels = embedder.kernels();
+    if ((await this.#verdict()) === `passed ${kernels}`) return 'remembered';
+    onProgress({ status: 'selftest' });
+    const cases = await readCases(this.#plan, open, signal);
+    if (cases === undefined) return 'none';
+    try {
+      for (const each of casesFor(embedder, cases)) check(each, await embed(each.input, each.task));
+    } catch (error) {
+      if (isEmbedderError(error) && error.code === 'SELFTEST_FAILED') await remember(this.#key, `failed ${kernels}`);
+      throw error;
+    }
+    await remember(this.#key, `passed ${kernels}`);
+    return 'passed';
+  }
+
+  async #verdict(): Promise<string | undefined> {
+    return this.#key === undefined ? undefined : recall(this.#key);
+  }
 }
 
-/**
- * Recomputes the model's vectors. Returns `false` where they could not be fetched: offline, from a cache.
- *
- * Fails with `SELFTEST_FAILED` naming the first input that came out wrong, `INTEGRITY` and
- * `MODEL_INVALID` for the file.
- */
-export async function runSelfTest(plan: ModelPlan, embedder: WasmEmbedder, run: Run, open: OpenUrl, signal: AbortSignal): Promise<boolean> {
-  const cases = await readCases(plan, open, signal);
-  if (cases === undefined) return false;
-  const { hasVision, tasks } = embedder.config();
-  for (const each of cases) {
-    const wanted = 'text' in each.input ? tasks.includes(each.task.split('.')[0] ?? '') : hasVision && tasks.includes(each.task.split('.')[0] ?? '');
-    if (!wanted) continue;
-    const item = await run(each.input, each.task);
-    if ('error' in item) throw failed(each, item.error.message);
-    const cosine = cosineOf(item.values, each.embedding);
-    if (item.tokens !== each.nTokens) throw failed(each, `needed ${each.nTokens} tokens, found ${item.tokens}`);
-    // The negation also refuses a NaN.
-    if (!(cosine >= each.minCosine)) throw failed(each, `needed a cosine of at least ${each.minCosine} with the stored vector, found ${cosine}`, { needed: each.minCosine, found: cosine });
-  }
-  return true;
+/** Names adapter, browser, build and weights; `undefined` where the model brings no vectors to compare. */
+function keyOf(plan: ModelPlan, device: WasmDeviceInfo, kernels: string): string | undefined {
+  if (plan.selfTest === undefined) return undefined;
+  // A driver cannot be asked for its version; a browser's is the nearest there is.
+  const { userAgent = '' } = (globalThis as { navigator?: { userAgent?: string } }).navigator ?? {};
+  const weights = [...plan.files.map((file) => file.sha256 ?? file.name), plan.selfTest.sha256];
+  const parts = [device.kind, adapterKey(device), kernels, userAgent, ...weights];
+  return `selftest/${bytesToHex(sha256(utf8ToBytes(JSON.stringify(parts))))}`;
 }
+
+/** Those whose parts of the model are loaded. */
+function casesFor(embedder: WasmEmbedder, cases: readonly Case[]): Case[] {
+  const { hasVision, tasks } = embedder.config();
+  return cases.filter(({ input, task }) => tasks.includes(task.split('.')[0] ?? '') && (hasVision || 'text' in input));
+}
+
+function check(wanted: Case, item: Embedded): void {
+  const { nTokens, minCosine } = wanted;
+  if ('error' in item) throw failed(wanted, item.error.message);
+  if (item.tokens !== nTokens) throw failed(wanted, `needed ${nTokens} tokens, found ${item.tokens}`);
+  const cosine = cosineOf(item.values, wanted.embedding);
+  // The negation also refuses a NaN.
+  if (!(cosine >= minCosine)) throw failed(wanted, `needed a cosine of at least ${minCosine} with the stored vector, found ${cosine}`, { needed: minCosine, found: cosine });
+}
+
+type Embedded = { readonly values: Float32Array; readonly tokens: number } | { readonly error: { readonly message: string } };
 
 /** Embeds one input whole. */
-export type Run = (input: WasmInput, task: string) => Promise<{ readonly values: Float32Array; readonly tokens: number } | { readonly error: { readonly message: string } }>;
+export type Embed = (input: WasmInput, task: string) => Promise<Embedded>;
 
 function failed({ name }: Case, what: string, data: Record<string, unknown> = {}): EmbedderError {
   return new EmbedderError('SELFTEST_FAILED', `This device computes wrong numbers: self-test "${name}": ${what}`, { data: { ...data, case: name } });
-}
-
-/** A verdict of an earlier visit. */
-export function failedBefore(): EmbedderError {
-  return new EmbedderError('SELFTEST_FAILED', 'This device computed wrong numbers in an earlier self-test of the same model; `forgetDevice()` has it tried again', { data: { remembered: true } });
 }
 
 function cosineOf(a: Float32Array, b: Float32Array): number {

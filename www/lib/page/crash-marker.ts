@@ -1,11 +1,11 @@
 // A load that ends the whole page leaves nobody to report it. So each load leaves a mark in storage, and
-// takes it away however it ends: a mark that is found, and whose page is gone, tells of a crash.
+// takes it away however it ends: a mark that is found, and whose page is gone, tells of a crash. The storage
+// is `localStorage`, which a page that is being left can still write; without it nothing is remembered.
 //
 //   mark ─► load ─► done, failed, cancelled, page left ─► unmark
 //                └► (page killed)                          the mark stays; its lock is gone with the page
 
 import type { WireModel } from '../worker/protocol.js';
-import { forget, recall, remember } from './remembered.js';
 
 /** A load that ended the page it ran in. */
 export interface Crash {
@@ -14,6 +14,7 @@ export interface Crash {
 }
 
 const LOCK = 'jina-embeddings-web/loading/';
+const MARK = 'jina-embeddings-web/crash/';
 
 /** Loads under way in this page, by the id of their mark. */
 const underWay = new Set<string>();
@@ -41,10 +42,10 @@ export async function marked<T>(key: string, load: () => Promise<T>): Promise<T>
   const mark: Mark = { id: newId(), since: new Date().toISOString() };
   underWay.add(mark.id);
   const release = hold(LOCK + mark.id);
-  remember('crash', key, JSON.stringify(mark));
+  attempt((store) => store.setItem(MARK + key, JSON.stringify(mark)));
   const unmark = (): void => {
     // Another tab may have begun a load of its own meanwhile.
-    if (read(key)?.id === mark.id) forget('crash', key);
+    if (read(key)?.id === mark.id) attempt((store) => store.removeItem(MARK + key));
   };
   const page = globalThis as Partial<EventTarget>;
   page.addEventListener?.('pagehide', unmark);
@@ -58,10 +59,26 @@ export async function marked<T>(key: string, load: () => Promise<T>): Promise<T>
   }
 }
 
+/** Takes every mark away. */
+export function forgetCrashes(): void {
+  attempt((store) => {
+    const names = Array.from({ length: store.length }, (_, i) => store.key(i));
+    for (const name of names) if (name?.startsWith(MARK)) store.removeItem(name);
+  });
+}
+
 function read(key: string): Mark | undefined {
-  try {
-    const { id, since } = JSON.parse(recall('crash', key) ?? '') as Partial<Mark>;
+  return attempt((store) => {
+    const { id, since } = JSON.parse(store.getItem(MARK + key) ?? '{}') as Partial<Mark>;
     return typeof id === 'string' && typeof since === 'string' ? { id, since } : undefined;
+  });
+}
+
+/** Does something with the storage; a browser that refuses it, or what lies in it, is no failure of a load. */
+function attempt<T>(run: (store: Storage) => T): T | undefined {
+  try {
+    const store = (globalThis as { localStorage?: Storage }).localStorage;
+    return store === undefined ? undefined : run(store);
   } catch {
     return undefined;
   }

@@ -18,7 +18,6 @@ import { callsForFallback, fallbackReason, Route, tell, type Routing } from './f
 import { licenceNotice } from './licence.js';
 import { LocalEngine, type EngineSetup } from './local-engine.js';
 import { modeOf } from './mode.js';
-import { recallAll } from './remembered.js';
 import { HostedSide, LocalSide } from './sides.js';
 
 const INIT_TIMEOUT_MS = 60_000;
@@ -103,13 +102,11 @@ function openRequest(options: CreateOptions, mode: Mode, base: string | undefine
   if (!isRecord(options)) throw new EmbedderError('INPUT_INVALID', 'createEmbedder needs an object with `model`');
   const { device = mode === 'prefer-local' ? 'webgpu' : 'auto', kernels = 'auto', parts, wasm, fetch, initTimeout } = options;
   const gpuBudget = budgetOf(options.gpuBudget);
-  const verdicts = [...recallAll('self-test')];
-  const keysOf = (verdict: string): string[] => verdicts.filter(([, said]) => said === verdict).map(([key]) => key);
   if (device !== 'auto' && device !== 'webgpu' && device !== 'wasm') {
     throw new EmbedderError('INPUT_INVALID', `option \`device\` must be "auto", "webgpu" or "wasm", not ${JSON.stringify(device)}`);
   }
-  if (kernels !== 'auto' && kernels !== 'tiled' && kernels !== 'direct') {
-    throw new EmbedderError('INPUT_INVALID', `option \`kernels\` must be "auto", "tiled" or "direct", not ${JSON.stringify(kernels)}`);
+  if (kernels !== 'auto' && kernels !== 'measure' && kernels !== 'tiled' && kernels !== 'direct') {
+    throw new EmbedderError('INPUT_INVALID', `option \`kernels\` must be "auto", "measure", "tiled" or "direct", not ${JSON.stringify(kernels)}`);
   }
   if (initTimeout !== undefined && !(initTimeout > 0)) {
     throw new EmbedderError('INPUT_INVALID', `option \`initTimeout\` must be a number of milliseconds above 0, not ${String(initTimeout)}`);
@@ -123,7 +120,6 @@ function openRequest(options: CreateOptions, mode: Mode, base: string | undefine
     ...(wasm === undefined ? {} : { wasm: wasmSource(wasm, base) }),
     fetch: fetch === undefined ? 'own' : 'page',
     gpuBudget,
-    selfTests: { passed: keysOf('passed'), failed: keysOf('failed') },
   };
 }
 

@@ -11,7 +11,6 @@ import type { OpenRequest } from '../worker/protocol.js';
 import { Client } from './client.js';
 import { connect } from './connection.js';
 import { marked, modelKey } from './crash-marker.js';
-import { remember } from './remembered.js';
 import { SharedTask } from './shared-task.js';
 
 export interface EngineSetup {
@@ -112,22 +111,15 @@ function startMarked(setup: EngineSetup, signal: AbortSignal | undefined): Promi
   });
 }
 
-/** Keeps what the engine found out about this device for the next visit. */
-function keepVerdict(said: { readonly key?: unknown } | undefined, verdict: 'passed' | 'failed'): void {
-  if (typeof said?.key === 'string') remember('self-test', said.key, verdict);
-}
-
 async function start(setup: EngineSetup, signal: AbortSignal | undefined): Promise<Running> {
   const { request, worker, open, initTimeoutMs, onProgress } = setup;
   const client = new Client(await connect(worker), open);
   try {
     client.watchStart(initTimeoutMs);
     const info = (await client.request({ type: 'open', request }, { signal, onProgress })) as EmbedderInfo;
-    if (info.selfTest.result === 'passed') keepVerdict(info.selfTest, 'passed');
     return { client, info };
   } catch (error) {
     client.abandon();
-    if (isEmbedderError(error) && error.code === 'SELFTEST_FAILED') keepVerdict(error.data, 'failed');
     throw error;
   }
 }
