@@ -12,7 +12,7 @@ import type { ModelPlan } from '../model-files.js';
 import type { ProgressEvent, SelfTest } from '../types.js';
 import type { WasmDeviceInfo, WasmEmbedder, WasmInput } from '../wasm-face.js';
 import { adapterKey } from './kernels.js';
-import { recall, remember } from './remembered.js';
+import { recall, remember } from '../remembered.js';
 
 const MAX_BYTES = 4 << 20;
 

@@ -1,4 +1,4 @@
-import { forgetAll } from '../engine/remembered.js';
+import { forgetAll } from '../remembered.js';
 import { forgetCrashes } from './crash-marker.js';
 
 /**
