@@ -13,6 +13,7 @@ import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmInput, WasmModelLo
 import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
 import { chooseDevice } from './device.js';
 import type { Guard } from './guard.js';
+import { chooseKernels } from './kernels.js';
 import type { LoadFace } from './load-face.js';
 import { prepareInputs, type Prepared } from './pictures.js';
 import { LoadProgress } from './progress.js';
@@ -64,8 +65,10 @@ export class Model {
       try {
         const nBytes = await streamFiles(plan.files, loader, device, hooks);
         hooks.onProgress({ status: 'compile' });
+        const kernels = await chooseKernels(request.kernels, device, guard);
+        if (signal.aborted) throw abortError(signal);
         consumed = true;
-        const embedder = await guard.wait(() => loader.finish(request.kernels));
+        const embedder = await guard.wait(() => loader.finish(kernels));
         if (signal.aborted) {
           embedder.free();
           throw abortError(signal);
@@ -209,12 +212,13 @@ async function streamFiles(files: readonly PlannedFile[], loader: WasmModelLoade
 
 function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): EmbedderInfo {
   const { space, ...config } = guard.call(() => embedder.config());
-  const { kind, ...adapter } = guard.call(() => device.info());
+  const { kind, version: _version, ...adapter } = guard.call(() => device.info());
   return {
     source: 'local',
     device: kind,
     ...(deviceFallback === undefined ? {} : { deviceFallback }),
     adapter,
+    kernels: guard.call(() => embedder.kernels()),
     model: { name: plan.name, ...(plan.licence === undefined ? {} : { licence: plan.licence }), ...config, nBytes },
     space: plan.space ?? space,
     memory: guard.call(() => device.bytes_in_use()),
