@@ -49,6 +49,10 @@ test('the hosted client and the adapters carry nothing of the engine, the page o
   }
 });
 
+test('the page loads what keeps weights only through #weights, when it is asked', () => {
+  assert.deepEqual([...reached('index.ts')].filter((file) => file.startsWith('weights/')), ['weights/check-cache.ts']);
+});
+
 test('the page reaches the hosted client only through #hosted', () => {
   assert.deepEqual([...reached('index.ts')].filter((file) => file.startsWith('hosted/')), []);
 });

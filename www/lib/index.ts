@@ -3,6 +3,7 @@
 
 export { createEmbedder } from './page/create-embedder.js';
 export { availability } from './page/availability.js';
+export { cachedWeights, clearWeights } from './page/weight-cache.js';
 export { EmbedderError, isEmbedderError } from './errors.js';
 export { compareSpaces } from './spaces.js';
 export type { SpaceRelation } from './spaces.js';
@@ -13,6 +14,9 @@ export type {
   AdapterName,
   Availability,
   AvailabilityOptions,
+  CachedFile,
+  CachedWeights,
+  CacheOption,
   CreateOptions,
   DeviceKind,
   Embedder,
@@ -39,4 +43,6 @@ export type {
   SingleEncodeResult,
   Task,
   VectorValues,
+  WeightCacheOptions,
+  WeightStore,
 } from './types.js';

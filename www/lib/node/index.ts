@@ -36,5 +36,6 @@ async function readWasm(options: HybridOptions): Promise<HybridOptions> {
   return { ...options, wasm: (await readFile(wasm)) as BufferSource };
 }
 
+export { cachedWeights, clearWeights } from '../page/weight-cache.js';
 export { compareSpaces } from '../spaces.js';
 export { EmbedderError, isEmbedderError } from '../errors.js';

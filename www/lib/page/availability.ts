@@ -6,8 +6,9 @@ import { requireAdapter } from '../engine/device.js';
 import { openWith } from '../fetch-body.js';
 import { locateModel } from '../model-files.js';
 import { pageAddress } from '../page-address.js';
-import { planModel, sizesOf } from '../plan-model.js';
+import { planModel } from '../plan-model.js';
 import type { AdapterInfo, Availability, AvailabilityOptions } from '../types.js';
+import { checkCache } from '../weights/check-cache.js';
 
 /**
  * Tells where `createEmbedder` with the same options would compute, and what it would download. WebGPU is
@@ -86,11 +87,11 @@ async function probeModel(options: AvailabilityOptions, signal: AbortSignal): Pr
   try {
     const open = openWith(options.fetch ?? ((url, init) => fetch(url, init)));
     const wanted = { images: options.parts?.images !== false, multivector: options.parts?.multivector !== false };
-    const plan = await planModel(locateModel(options.model, pageAddress()), wanted, open, signal);
-    const remote = plan.files.filter(({ source }) => 'url' in source);
-    const sizes = await sizesOf(remote, open, signal);
-    const nBytes = sizes.reduce<number | null>((sum, size) => (sum === null || size === undefined ? null : sum + size), 0);
-    return { download: { nFiles: remote.length, nBytes }, licence: { model: plan.name, licence: plan.licence ?? null } };
+    const { descriptionsIn, downloadOf, openWeightStore } = await import('#weights');
+    const store = await openWeightStore(checkCache(options.cache));
+    const kept = store && { get: descriptionsIn(store).get };
+    const plan = await planModel(locateModel(options.model, pageAddress()), wanted, open, signal, kept);
+    return { download: await downloadOf(plan.files, store, open, signal), licence: { model: plan.name, licence: plan.licence ?? null } };
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
     return { modelError: isEmbedderError(error) ? error : new EmbedderError('INTERNAL', reasonOf(error), { cause: error }) };
