@@ -253,11 +253,11 @@ describe('a download that was cut off', () => {
     model.fault = undefined;
     const before = model.asked.length;
     const [kept] = (await cachedWeights({ cache: store }, undefined)).files;
-    const nKept = (kept?.nBytesCached ?? 0) / PIECE;
-    assert.ok(nKept >= 1 && nKept <= 4 && kept?.complete === false, `${nKept} pieces are kept`);
+    const starts = [...store.kept.keys()].flatMap((name) => /^[0-9a-f]{64}\.(\d+)\./.exec(name)?.[1] ?? []).map((index) => Number(index) * PIECE);
+    assert.ok(starts.length >= 1 && starts.length <= 4 && kept?.complete === false, `${starts.length} pieces are kept`);
     await load(model, store);
     const again = model.asked.slice(before).filter(({ name }) => name === 'text-1.gguf');
-    assert.equal(again.length, 6 - nKept, JSON.stringify(again));
+    assert.ok(again.length >= 6 - starts.length && again.every(({ range }) => range !== undefined && !starts.includes(range[0])), JSON.stringify(again));
     await isWhole(model, store);
   });
 
