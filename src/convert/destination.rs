@@ -262,3 +262,24 @@ impl<W: Write> Write for Hashed<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_hashed_alike_however_the_bytes_come() {
+        let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 5).map(|i| (i % 251) as u8).collect();
+        let needed: Vec<String> = bytes
+            .chunks(PIECE_BYTES as usize)
+            .map(|piece| hex(&Sha256::digest(piece)))
+            .collect();
+        for n_at_once in [1 << 20, 5_000_001, bytes.len()] {
+            let mut hashes = PieceHashes::default();
+            bytes
+                .chunks(n_at_once)
+                .for_each(|chunk| hashes.update(chunk));
+            assert_eq!(hashes.finish().sha256, needed);
+        }
+    }
+}
