@@ -179,6 +179,39 @@ step_vulkan() {
   lacks "a software Vulkan driver (lavapipe) and the Vulkan loader" \
     "Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers · Fedora: dnf install vulkan-loader mesa-vulkan-drivers · or set VK_DRIVER_FILES to another driver's JSON file"
 }
+# A lavapipe with `shader-f16`, for the tests in halves. Mesa has had it since before 25; Debian 12
+# offers that in its backports, of which the one driver is unpacked beside the tools, not installed.
+step_halves() {
+  [ "$(uname -s)" = Linux ] || return
+  local folder=$TOOLS/lavapipe-f16 version library list fetch
+  [ -n "$(find_lavapipe_f16)" ] && return
+  version=$(dpkg-query -W -f '${Version}' mesa-vulkan-drivers 2>/dev/null)
+  if [ -n "$version" ] && version_at_least "${version%%-*}" 25.0; then
+    mkdir -p "$folder" && cp "$(find_lavapipe)" "$folder/icd.json"
+    return
+  fi
+  list=$(mktemp -d)
+  if have apt-get && [ -r /etc/os-release ]; then
+    announce "fetching Mesa's software driver with shader-f16 from the backports"
+    mkdir -p "$list/lists/partial" "$list/tree"
+    # The same source as the system's own packages.
+    awk -v suite="$(. /etc/os-release && printf %s "$VERSION_CODENAME")-backports" '
+      /^URIs:/ && !uri { uri = $2 } /^Signed-By:/ && !key { key = $2 }
+      END { if (uri) print "deb " (key ? "[signed-by=" key "] " : "") uri " " suite " main" }
+    ' /etc/apt/sources.list.d/debian*.sources >"$list/sources.list" 2>/dev/null
+    fetch=(apt-get -qq -o "Dir::Etc::sourcelist=$list/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$list/lists" -o APT::Sandbox::User=)
+    (cd "$list" && "${fetch[@]}" update && "${fetch[@]}" download mesa-vulkan-drivers && dpkg -x mesa-vulkan-drivers_*.deb tree) </dev/null >"$JINA_CACHE/setup-halves.log" 2>&1
+    library=$(ls "$list"/tree/usr/lib/*/libvulkan_lvp.so 2>/dev/null)
+    if [ -n "$library" ]; then
+      mkdir -p "$folder" && mv "$library" "$folder/" &&
+        printf '{ "file_format_version": "1.0.0", "ICD": { "api_version": "1.3.0", "library_path": "%s" } }\n' "$folder/libvulkan_lvp.so" >"$folder/icd.json"
+    fi
+  fi
+  rm -rf "$list"
+  [ -n "$(find_lavapipe_f16)" ] && return
+  lacks "a software Vulkan driver with shader-f16 (Mesa 25 or newer)" \
+    "Debian 12: mesa-vulkan-drivers of bookworm-backports · or put the JSON file of one at $folder/icd.json"
+}
 has_vulkan_loader() { [ -n "$(ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 2>/dev/null)" ]; }
 
 # Python's venv module and 3.11 or newer, which Debian 12 has.
@@ -213,7 +246,7 @@ for part in "$@"; do
     node) step_node ;;
     consumers) step_consumers ;;
     browser) step_browser ;;
-    vulkan) step_vulkan ;;
+    vulkan) step_vulkan; step_halves ;;
     clients) step_clients ;;
     *) die "setup knows native, wasm, node, consumers, browser, vulkan, clients; not '$part'" ;;
   esac

@@ -61,6 +61,8 @@ pub mod image;
 #[cfg(all(any(feature = "web", feature = "edge"), target_family = "wasm"))]
 mod js;
 #[cfg(feature = "gpu")]
+pub mod kernel_choice;
+#[cfg(feature = "gpu")]
 pub mod kernels;
 #[cfg(feature = "gpu")]
 pub mod model;

@@ -10,7 +10,7 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("gguf", &["error"]),
     // Slices only.
     ("cpu", &["gguf"]),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("model", &["kernels", "text"]),
     ("pooling", &[]),
     ("device", &["error", "kernels"]),
+    ("kernel_choice", &["device", "error", "gguf", "kernels"]),
     (
         "weights",
         &["cpu", "device", "error", "gguf", "kernels", "model", "text"],
@@ -46,7 +47,16 @@ const LAYERS: [(&str, &[&str]); 17] = [
     (
         "web",
         &[
-            "device", "embedder", "error", "image", "js", "kernels", "model", "text", "weights",
+            "device",
+            "embedder",
+            "error",
+            "image",
+            "js",
+            "kernel_choice",
+            "kernels",
+            "model",
+            "text",
+            "weights",
         ],
     ),
     ("edge", &["error", "gguf", "image", "js", "search", "text"]),

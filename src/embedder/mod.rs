@@ -96,6 +96,11 @@ impl Embedder {
         self
     }
 
+    /// The form of its operations.
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
     pub fn device(&self) -> &Device {
         &self.device
     }

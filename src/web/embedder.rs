@@ -43,6 +43,11 @@ impl WebEmbedder {
 
 #[wasm_bindgen(js_class = Embedder)]
 impl WebEmbedder {
+    /// The form of the operations.
+    pub fn kernels(&self) -> String {
+        self.inner.kernels().to_string()
+    }
+
     /// What the model can do.
     pub fn config(&self) -> JsValue {
         let embedder = &*self.inner;

@@ -132,7 +132,7 @@ describe('the choice of the device', () => {
 
   test('a form of the operations that does not exist is refused by name', async () => {
     const options = { model: ONE_FILE, kernels: 'fast', worker: workerWith(fakeFace()) } as unknown as Parameters<typeof createEmbedder>[0];
-    await assert.rejects(createEmbedder(options), { code: 'INPUT_INVALID', message: /`kernels` must be "auto", "tiled" or "direct", not "fast"/ });
+    await assert.rejects(createEmbedder(options), { code: 'INPUT_INVALID', message: /`kernels` must be "auto", "measure", "tiled" or "direct", not "fast"/ });
   });
 
   test('auto does not hide a failure that is none of the machine', async () => {

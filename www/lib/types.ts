@@ -185,6 +185,8 @@ export interface EmbedderInfo {
   /** Why `device: 'auto'` did not take WebGPU; absent where it did, or where the caller chose. */
   readonly deviceFallback?: { readonly code: ErrorCode; readonly message: string };
   readonly adapter: AdapterInfo;
+  /** The form of the model's operations: what was measured or fixed for the adapter, `host` on the CPU. */
+  readonly kernels: string;
   readonly model: ModelInfo;
   /** Names the weights; a result's `space` begins with it. */
   readonly space: string;
@@ -281,6 +283,8 @@ export interface CachedWeights {
   readonly nBytes: number;
 }
 
+export type KernelForm = 'auto' | 'measure' | 'tiled' | 'direct';
+
 export interface CreateOptions {
   readonly model: ModelSource;
   /**
@@ -292,10 +296,11 @@ export interface CreateOptions {
   readonly parts?: { readonly images?: boolean | undefined; readonly multivector?: boolean | undefined } | undefined;
   /**
    * The form of the model's operations on WebGPU. `'auto'` (the default) takes what the adapter runs
-   * best: `'tiled'` for graphics cards, `'direct'` for processors that play one. The results agree to
-   * f32 rounding; naming one is for comparing them.
+   * fastest: measured on the first visit and remembered, or `'direct'` where the adapter is a processor.
+   * `'measure'` measures anew; `'tiled'` and `'direct'` are the fixed forms for cards and processors, to
+   * compare them. The results agree to f32 rounding, and to that of halves where those won.
    */
-  readonly kernels?: 'auto' | 'tiled' | 'direct' | undefined;
+  readonly kernels?: KernelForm | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
   /**

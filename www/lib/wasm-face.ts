@@ -29,11 +29,17 @@ export interface WasmDevice {
   gpu_device(): { readonly queue: { onSubmittedWorkDone(): Promise<unknown> } } | undefined;
   /** May be called while an encode runs. */
   bytes_in_use(): { gpu: number; wasm: number };
+  /** Measures which form of each operation runs fastest here, and names the choice. On WebGPU alone. */
+  measure_kernels(): Promise<string>;
+  /** Whether this names a choice that the device can run. */
+  runs_kernels(kernels: string): boolean;
   /** Frees every buffer of the device. */
   destroy(): void;
 }
 
 export interface WasmDeviceInfo {
+  /** Of this module. */
+  version: string;
   kind: DeviceKind;
   name: string;
   vendor: string;
@@ -54,14 +60,16 @@ export interface WasmModelLoader {
   push(chunk: Uint8Array): void;
   /** Throws where the file stopped early. */
   end_file(): void;
-  /** Consumes the loader. `kernels` is the form of the operations on WebGPU. */
-  finish(kernels: 'auto' | 'tiled' | 'direct'): Promise<WasmEmbedder>;
+  /** Consumes the loader. `kernels` is the form of the operations on WebGPU: 'auto', 'tiled', 'direct' or a measured choice. */
+  finish(kernels: string): Promise<WasmEmbedder>;
   /** Drops a loader that was not finished. */
   free(): void;
 }
 
 export interface WasmEmbedder {
   config(): WasmModelConfig;
+  /** The form of the operations: a measured or fixed choice, or that of the CPU. */
+  kernels(): string;
   /**
    * `is_aborted` is asked between layers, after a turn of the event loop. An input that cannot be
    * embedded becomes an item with `error`; what concerns the whole call rejects.

@@ -12,6 +12,8 @@ mod encode;
 mod failure;
 mod inspect;
 #[cfg(feature = "gpu")]
+mod kernels;
+#[cfg(feature = "gpu")]
 mod model;
 #[cfg(feature = "gpu")]
 mod serve;

@@ -28,13 +28,18 @@ export interface LabOptions {
   signal?: string;
 }
 
+<<<<<<< HEAD
 export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; cache?: 'opfs' | 'cache-api' | 'own' | false; ownFetch?: boolean; asFiles?: boolean }
+=======
+export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number }
+>>>>>>> 35ce10cedf664fcee12a37d39a39367e909dbd40
 export interface LabError { name: string; code?: string; message: string; recoverable?: boolean; inputs: Array<{ index: number; code: string; message: string }> }
 export type Outcome<T> = { value: T; error?: never } | { error: LabError; value?: never };
 export interface LabInfo {
   device: DeviceKind;
   deviceFallback?: { code: string; message: string };
   adapter: { name: string; vendor: string; architecture: string; isFallbackAdapter: boolean };
+  kernels: string;
   model: { name: string; tasks: string[]; projectorDim: number | null; hasVision: boolean; maxTokens: number; matryoshkaDims: number[] };
   space: string;
   memory: { gpu: number; wasm: number };

@@ -14,6 +14,7 @@ import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmInput } from '../w
 import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
 import { chooseDevice } from './device.js';
 import type { Guard } from './guard.js';
+import { chooseKernels } from './kernels.js';
 import type { LoadFace } from './load-face.js';
 import { loadFiles } from './load-files.js';
 import { prepareInputs, type Prepared } from './pictures.js';
@@ -68,8 +69,10 @@ export class Model {
         const folder = wire.kind === 'directory' ? wire.url : undefined;
         const nBytes = await loadFiles(plan.files, loader, device, { ...hooks, store, isBrowsersStore: cache !== 'page', folder });
         hooks.onProgress({ status: 'compile' });
+        const kernels = await chooseKernels(request.kernels, device, guard);
+        if (signal.aborted) throw abortError(signal);
         consumed = true;
-        const embedder = await guard.wait(() => loader.finish(request.kernels));
+        const embedder = await guard.wait(() => loader.finish(kernels));
         if (signal.aborted) {
           embedder.free();
           throw abortError(signal);
@@ -178,12 +181,13 @@ function quietly(free: () => void): void {
 
 function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): EmbedderInfo {
   const { space, ...config } = guard.call(() => embedder.config());
-  const { kind, ...adapter } = guard.call(() => device.info());
+  const { kind, version: _version, ...adapter } = guard.call(() => device.info());
   return {
     source: 'local',
     device: kind,
     ...(deviceFallback === undefined ? {} : { deviceFallback }),
     adapter,
+    kernels: guard.call(() => embedder.kernels()),
     model: { name: plan.name, ...(plan.licence === undefined ? {} : { licence: plan.licence }), ...config, nBytes },
     space: plan.space ?? space,
     memory: guard.call(() => device.bytes_in_use()),

@@ -94,8 +94,8 @@ function openRequest(options: CreateOptions, mode: Mode, base: string | undefine
   if (device !== 'auto' && device !== 'webgpu' && device !== 'wasm') {
     throw new EmbedderError('INPUT_INVALID', `option \`device\` must be "auto", "webgpu" or "wasm", not ${JSON.stringify(device)}`);
   }
-  if (kernels !== 'auto' && kernels !== 'tiled' && kernels !== 'direct') {
-    throw new EmbedderError('INPUT_INVALID', `option \`kernels\` must be "auto", "tiled" or "direct", not ${JSON.stringify(kernels)}`);
+  if (kernels !== 'auto' && kernels !== 'measure' && kernels !== 'tiled' && kernels !== 'direct') {
+    throw new EmbedderError('INPUT_INVALID', `option \`kernels\` must be "auto", "measure", "tiled" or "direct", not ${JSON.stringify(kernels)}`);
   }
   if (initTimeout !== undefined && !(initTimeout > 0)) {
     throw new EmbedderError('INPUT_INVALID', `option \`initTimeout\` must be a number of milliseconds above 0, not ${String(initTimeout)}`);

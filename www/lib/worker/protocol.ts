@@ -32,7 +32,7 @@
 
 import { isErrorCode, isRecord, type InputError, type WireError } from '../errors.js';
 import type { OpenOptions } from '../fetch-body.js';
-import type { DeviceKind, EmbedderInfo, EncodeProgress, MemoryUse, ProgressEvent } from '../types.js';
+import type { DeviceKind, EmbedderInfo, EncodeProgress, KernelForm, MemoryUse, ProgressEvent } from '../types.js';
 import type { FileRole, WasmEncodeOptions, WasmSource } from '../wasm-face.js';
 
 const NAME = 'jina-embeddings-web';
@@ -70,7 +70,7 @@ export interface OpenRequest {
   readonly images: boolean;
   readonly multivector: boolean;
   /** The form of the operations on WebGPU. */
-  readonly kernels: 'auto' | 'tiled' | 'direct';
+  readonly kernels: KernelForm;
   readonly wasm?: WasmSource;
   /** `page`: ask the page for bytes, since the caller gave a `fetch`. */
   readonly fetch: 'own' | 'page';
