@@ -28,11 +28,7 @@ export interface LabOptions {
   signal?: string;
 }
 
-<<<<<<< HEAD
-export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; cache?: 'opfs' | 'cache-api' | 'own' | false; ownFetch?: boolean; asFiles?: boolean }
-=======
-export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number }
->>>>>>> 35ce10cedf664fcee12a37d39a39367e909dbd40
+export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; cache?: 'opfs' | 'cache-api' | 'own' | false; ownFetch?: boolean; asFiles?: boolean }
 export interface LabError { name: string; code?: string; message: string; recoverable?: boolean; inputs: Array<{ index: number; code: string; message: string }> }
 export type Outcome<T> = { value: T; error?: never } | { error: LabError; value?: never };
 export interface LabInfo {
