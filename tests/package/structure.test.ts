@@ -24,6 +24,12 @@ test('the engine knows nothing of the page', () => {
   }
 });
 
+test('what fetches and keeps weights knows nothing of the engine, the page or the module', () => {
+  for (const file of sources.filter((name) => name.startsWith('weights/'))) {
+    for (const { target, typeOnly } of importsOf(file)) assert.ok(typeOnly || !/^(?:engine|page|worker|node|search)\/|wasm/.test(target), `${file} imports ${target}`);
+  }
+});
+
 test('the page runs the engine only through #engine, and shares no more of it than the question for an adapter', () => {
   for (const file of sources.filter((name) => name.startsWith('page/'))) {
     for (const { target, typeOnly } of importsOf(file)) {
