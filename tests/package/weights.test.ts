@@ -12,7 +12,7 @@ import { planDirectory } from '../../www/lib/model-files.js';
 import { planModel } from '../../www/lib/plan-model.js';
 import type { ProgressEvent } from '../../www/lib/types.js';
 import type { WasmDevice, WasmModelLoader } from '../../www/lib/wasm-face.js';
-import { cachedWeights, clearWeights, descriptionsIn, downloadOf } from '../../www/lib/weights/index.js';
+import { cachedWeights, clearWeights, descriptionsIn, downloadOf, remoteFacts } from '../../www/lib/weights/index.js';
 import { full, memoryStore, type MemoryStore } from './support/memory-store.js';
 import { bytesOf, serveFiles, sha256, type Answer, type ModelServer } from './support/model-server.js';
 import { ranged, type Asked, type Fault } from './support/range-server.js';
@@ -88,7 +88,7 @@ async function load(model: Model, store: MemoryStore, { signal = new AbortContro
     begin_file: () => loader.begin_file(), end_file: () => loader.end_file(),
     push: (chunk: Uint8Array) => (onSlice?.(n++), loader.push(chunk)),
   });
-  await loadFiles(files, counting as unknown as WasmModelLoader, DEVICE, {
+  await loadFiles(files, await remoteFacts(files, open, signal), counting as unknown as WasmModelLoader, DEVICE, {
     guard: new Guard(() => undefined), open, signal, store, isBrowsersStore: false, folder: model.url, retryPauseMs: 0,
     onProgress: (event) => (events.push(event), onProgress?.(event)),
   });
@@ -204,7 +204,7 @@ describe('weights that are kept', () => {
     const store = memoryStore();
     const ask = (): ReturnType<typeof downloadOf> => {
       const { files } = planDirectory(manifest(model.parts, { pieces: true, ranges: true }), model.url, { images: true, multivector: true });
-      return downloadOf(files, store, openWith((url, init) => fetch(url, init)), new AbortController().signal);
+      return remoteFacts(files, openWith((url, init) => fetch(url, init)), new AbortController().signal).then((facts) => downloadOf(files, facts, store));
     };
     const all = NAMES.reduce((sum, name) => sum + PARTS[name].length, 0);
     assert.deepEqual(await ask(), { nFiles: 3, nBytes: all, nBytesCached: 0 });
@@ -352,7 +352,7 @@ describe('a store', () => {
     const open = openWith((url, init) => fetch(url, init));
     const { signal } = new AbortController();
     const plan = await planModel({ kind: 'files', files: [{ role: 'text', name: 'm.gguf', source: { url: `${server.url}m.gguf` } }] }, { images: true, multivector: true }, open, signal);
-    await loadFiles(plan.files, new HashingLoader() as unknown as WasmModelLoader, DEVICE, { guard: new Guard(() => undefined), open, signal, store, isBrowsersStore: false, folder: undefined, retryPauseMs: 0, onProgress: () => undefined });
+    await loadFiles(plan.files, await remoteFacts(plan.files, open, signal), new HashingLoader() as unknown as WasmModelLoader, DEVICE, { guard: new Guard(() => undefined), open, signal, store, isBrowsersStore: false, folder: undefined, retryPauseMs: 0, onProgress: () => undefined });
     assert.equal(store.kept.size, 0);
   });
 });
@@ -363,7 +363,7 @@ describe('a GGUF file at a bare address', () => {
     const { signal } = new AbortController();
     const loader = new HashingLoader();
     const plan = await planModel({ kind: 'files', files: [{ role: 'text', name: 'text-1.gguf', source: { url: `${model.url}text-1.gguf` } }] }, { images: true, multivector: true }, open, signal);
-    await loadFiles(plan.files, loader as unknown as WasmModelLoader, DEVICE, { guard: new Guard(() => undefined), open, signal, store, isBrowsersStore: false, folder: undefined, retryPauseMs: 0, onProgress: () => undefined });
+    await loadFiles(plan.files, await remoteFacts(plan.files, open, signal), loader as unknown as WasmModelLoader, DEVICE, { guard: new Guard(() => undefined), open, signal, store, isBrowsersStore: false, folder: undefined, retryPauseMs: 0, onProgress: () => undefined });
     assert.deepEqual(loader.hashes, [sha256(model.parts['text-1.gguf'])]);
   };
 

@@ -4,6 +4,7 @@
 export { createEmbedder } from './page/create-embedder.js';
 export { availability } from './page/availability.js';
 export { cachedWeights, clearWeights } from './page/weight-cache.js';
+export { forgetDevice } from './page/forget-device.js';
 export { EmbedderError, isEmbedderError } from './errors.js';
 export { compareSpaces } from './spaces.js';
 export type { SpaceRelation } from './spaces.js';
@@ -32,6 +33,7 @@ export type {
   ImageSource,
   Input,
   Licence,
+  MemoryStatement,
   MemoryUse,
   Mode,
   ModelFile,
@@ -40,6 +42,7 @@ export type {
   ModelSource,
   MultiVector,
   ProgressEvent,
+  SelfTest,
   SingleEncodeResult,
   Task,
   VectorValues,

@@ -1,6 +1,6 @@
 // Runs in the page: calls the built package as any page would, and puts results and errors into a form that crosses to
 // the test. `support/lab.ts` is the other end.
-import { availability, cachedWeights, clearWeights, createEmbedder } from '/jina-embeddings-web/index.js';
+import { availability, cachedWeights, clearWeights, createEmbedder, forgetDevice } from '/jina-embeddings-web/index.js';
 
 /** @type {Map<string, import('/jina-embeddings-web/index.js').Embedder>} */
 const embedders = new Map();
@@ -96,12 +96,15 @@ async function withOwn({ cache, ownFetch, asFiles, model, ...options }) {
 
 globalThis.lab = {
   availability: (options) => settle(() => availability(options)),
+  forgetDevice: () => settle(() => forgetDevice()),
 
   load: (name, { progress = false, ...options }) => settle(async () => {
     const events = [];
-    const made = await createEmbedder({ ...withSignal(await withOwn(options)), ...(progress && { onProgress: (event) => events.push(event) }) });
+    const fallbacks = [];
+    const told = { onFallback: ({ code, message }) => fallbacks.push({ code, message }) };
+    const made = await createEmbedder({ ...withSignal(await withOwn(options)), ...told, ...(progress && { onProgress: (event) => events.push(event) }) });
     embedders.set(name, made);
-    return { info: made.info, events };
+    return { info: made.info, events, fallbacks };
   }),
 
   encode: (name, inputs, options) => settle(async () => {

@@ -1,7 +1,7 @@
 // The files of a model in their order, each from this device or from its server, onto the GPU, and into the
 // store for the next time.
 
-import { bytesOf, Keeper, loadFile, remoteFacts, type FileHooks, type KeeperHooks, type RemoteFacts } from '#weights';
+import { bytesOf, Keeper, loadFile, type FileHooks, type KeeperHooks, type RemoteFacts } from '#weights';
 import type { OpenUrl } from '../fetch-body.js';
 import type { PlannedFile } from '../model-files.js';
 import type { WasmDevice, WasmModelLoader } from '../wasm-face.js';
@@ -18,11 +18,10 @@ export interface FilesHooks extends KeeperHooks {
   readonly retryPauseMs: number;
 }
 
-/** Loads all of `files`, and returns the number of their bytes. */
-export async function loadFiles(files: readonly PlannedFile[], loader: WasmModelLoader, device: WasmDevice, hooks: FilesHooks): Promise<number> {
+/** Loads all of `files`, of which servers told `facts`, and returns the number of their bytes. */
+export async function loadFiles(files: readonly PlannedFile[], facts: readonly RemoteFacts[], loader: WasmModelLoader, device: WasmDevice, hooks: FilesHooks): Promise<number> {
   const { guard, open, signal, onProgress } = hooks;
-  const facts = await remoteFacts(files, open, signal);
-  const progress = new LoadProgress(files.map(({ name }, i) => ({ name, nBytes: facts[i]?.nBytes ?? blobBytes(files[i]) })), onProgress);
+  const progress = new LoadProgress(files.map(({ name }, i) => ({ name, nBytes: facts[i]?.nBytes })), onProgress);
   const keeper = new Keeper(hooks);
   await keeper.askForRoom(files, facts);
   const queue = guard.call(() => device.gpu_device())?.queue;
@@ -59,8 +58,4 @@ export async function loadFiles(files: readonly PlannedFile[], loader: WasmModel
   }
   await keeper.letGo(files);
   return total;
-}
-
-function blobBytes(file: PlannedFile | undefined): number | undefined {
-  return file !== undefined && 'blob' in file.source ? file.source.blob.size : undefined;
 }

@@ -38,5 +38,6 @@ async function readWasm(options: HybridOptions): Promise<HybridOptions> {
 }
 
 export { cachedWeights, clearWeights } from '../page/weight-cache.js';
+export { forgetDevice } from '../page/forget-device.js';
 export { compareSpaces } from '../spaces.js';
 export { EmbedderError, isEmbedderError } from '../errors.js';

@@ -1,17 +1,14 @@
 // How much of a model is here, and how much a load would fetch.
 
-import type { OpenUrl } from '../fetch-body.js';
 import type { PlannedFile } from '../model-files.js';
 import type { Availability, WeightStore } from '../types.js';
 import { bytesOf, isWhole, keptFiles, keyOf, noteOf, type KeptFile } from './kept.js';
-import { remoteFacts, type RemoteFacts } from './remote-facts.js';
+import type { RemoteFacts } from './remote-facts.js';
 
 /**
- * What a load of `files` would download. Servers are asked for the sizes that nothing states; what they
- * do not tell makes `nBytes` null.
+ * What a load of `files` would download. A size that no server told makes `nBytes` null.
  */
-export async function downloadOf(files: readonly PlannedFile[], store: WeightStore | undefined, open: OpenUrl, signal: AbortSignal): Promise<NonNullable<Availability['download']>> {
-  const facts = await remoteFacts(files, open, signal);
+export async function downloadOf(files: readonly PlannedFile[], facts: readonly RemoteFacts[], store: WeightStore | undefined): Promise<NonNullable<Availability['download']>> {
   const kept = store === undefined ? new Map<string, KeptFile>() : await keptFiles(store);
   let nFiles = 0, nBytesCached = 0;
   let nBytes: number | null = 0;

@@ -47,7 +47,8 @@ export function keyOf(url: string, sha256OfFile: string | undefined, version: st
   return version === undefined ? undefined : hashOfText(`${url}\n${version}`);
 }
 
-function hashOfText(text: string): string {
+/** SHA-256, lower-case hexadecimal. */
+export function hashOfText(text: string): string {
   return bytesToHex(sha256(utf8ToBytes(text)));
 }
 

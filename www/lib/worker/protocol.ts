@@ -76,6 +76,8 @@ export interface OpenRequest {
   readonly fetch: 'own' | 'page';
   /** Where weights are kept. `page`: by the page, since the caller gave a store. */
   readonly cache: 'auto' | 'opfs' | 'cache-api' | 'page' | false;
+  /** Bytes of graphics memory that may be used; `null`: as much as the device gives. */
+  readonly gpuBudget: number | null;
 }
 
 export interface EncodeRequest {
