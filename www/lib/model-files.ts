@@ -21,7 +21,7 @@ export interface PlannedFile extends WireFile {
 }
 
 /** Bytes of every piece but a file's last: what is asked of a server at once, and kept under one name. */
-export const PIECE_BYTES = 8 << 20;
+export const PIECE_BYTES = 4 << 20;
 /** A model.json may have smaller ones, down to this. */
 const MIN_PIECE_BYTES = 1 << 14;
 

@@ -26,6 +26,7 @@ export async function loadFiles(files: readonly PlannedFile[], facts: readonly R
   await keeper.askForRoom(files, facts);
   const queue = guard.call(() => device.gpu_device())?.queue;
   const rangeOrigins = new Set<string>();
+  const rooms: ArrayBuffer[] = [];
   let total = 0;
   let sinceDrain = 0;
   for (const [i, file] of files.entries()) {
@@ -37,6 +38,7 @@ export async function loadFiles(files: readonly PlannedFile[], facts: readonly R
         open,
         signal,
         rangeOrigins,
+        rooms,
         retryPauseMs: hooks.retryPauseMs,
         onBytes: (nBytes) => progress.advance(i, (loaded += nBytes)),
         sink: async (bytes) => {

@@ -1,4 +1,4 @@
-// One file of weights, from where it is to the device, in pieces of 8 MiB:
+// One file of weights, from where it is to the device, in pieces of 4 MiB:
 //
 //   kept here ──► checksum ─┐
 //                           ├─► in order, 1 MiB at a time ──► sink
@@ -36,6 +36,8 @@ export interface Keeping {
 }
 
 export interface FileHooks extends Omit<RemoteHooks, 'unstored'> {
+  /** Buffers of earlier files, which are used again: new ones would wait for the garbage collector. */
+  readonly rooms: ArrayBuffer[];
   /** Takes the next bytes, which are only valid until it returns. */
   sink(bytes: Uint8Array): void | Promise<void>;
 }
@@ -71,21 +73,22 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
   let isOver = false;
   let last: Promise<void> = Promise.resolve();
   const lane = async (): Promise<void> => {
-    let room: Uint8Array | undefined;
+    let room: ArrayBuffer | undefined;
     while (!isOver) {
       const index = next++;
       const before = last;
       let passOn = (): void => undefined;
       last = new Promise((resolve) => (passOn = resolve));
       try {
-        if (source.ends(index)) return;
-        room ??= new Uint8Array(source.pieceBytes);
-        const piece = await source.read(index, room);
+        if (source.ends(index)) break;
+        room ??= hooks.rooms.pop();
+        if (room === undefined || room.byteLength < source.pieceBytes) room = new ArrayBuffer(source.pieceBytes);
+        const piece = await source.read(index, new Uint8Array(room, 0, source.pieceBytes));
         await before;
         if (ended.signal.aborted) throw abortError(signal);
         if (piece === undefined || isOver) {
           isOver = true;
-          return;
+          break;
         }
         await handOn(piece.bytes);
         passOn();
@@ -97,6 +100,7 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
         passOn();
       }
     }
+    if (room !== undefined) hooks.rooms.push(room);
   };
 
   const lanes = Array.from({ length: LANES }, lane);
