@@ -69,6 +69,7 @@ pub mod model_files;
 #[cfg(any(feature = "gpu", feature = "cli"))]
 mod pooling;
 pub mod search;
+pub mod self_test;
 #[cfg(feature = "cli")]
 pub mod server;
 pub mod text;

@@ -10,7 +10,7 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("gguf", &["error"]),
     // Slices only.
     ("cpu", &["gguf"]),
@@ -18,6 +18,8 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("image", &["error"]),
     // Vectors only.
     ("search", &["error"]),
+    // Text and numbers only, so that every face can read it.
+    ("self_test", &["error", "text"]),
     ("js", &["error"]),
     // Tensors only; the block formats of a matrix are those of the file.
     ("kernels", &["cpu", "gguf"]),
@@ -53,12 +55,13 @@ const LAYERS: [(&str, &[&str]); 17] = [
 ];
 
 /// What `error` wraps: the errors of these modules, and nothing else of them.
-const WRAPPED: [(&str, &str); 7] = [
+const WRAPPED: [(&str, &str); 8] = [
     ("convert", "Error"),
     ("gguf", "Error"),
     ("image", "Error"),
     ("model", "Stopped"),
     ("search", "Error"),
+    ("self_test", "Error"),
     ("text", "Error"),
     ("weights", "Error"),
 ];

@@ -38,6 +38,20 @@ pub struct Manifest {
     pub vision_dtype: String,
     /// The files, in the order in which to load them.
     pub files: Vec<ManifestFile>,
+    /// The vectors that recognise a device that computes wrongly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<NamedFile>,
+}
+
+/// A file beside those of the weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// The plain file name.
+    pub path: String,
+    /// Length of the file.
+    pub n_bytes: u64,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
 }
 
 /// The sizes that a reader of `model.json` may want to know.
@@ -115,6 +129,7 @@ impl Manifest {
             dtype: dtype.to_owned(),
             vision_dtype: vision_dtype.to_owned(),
             files,
+            self_test: None,
         }
     }
 
@@ -141,10 +156,11 @@ impl Manifest {
         let plain = |path: &str| {
             !path.is_empty() && !path.contains(['/', '\\', ':']) && path != "." && path != ".."
         };
-        match manifest.files.iter().find(|file| !plain(&file.path)) {
-            Some(file) => Err(bad(format!(
-                "`path` must be a plain file name, but is {:?}",
-                file.path
+        let files = manifest.files.iter().map(|file| &file.path);
+        let self_test = manifest.self_test.iter().map(|file| &file.path);
+        match files.chain(self_test).find(|path| !plain(path)) {
+            Some(path) => Err(bad(format!(
+                "`path` must be a plain file name, but is {path:?}"
             ))),
             None => Ok(manifest),
         }
