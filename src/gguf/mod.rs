@@ -30,7 +30,7 @@ pub use error::Error;
 pub use finite::first_not_finite;
 pub use header::{Header, MAX_HEADER_BYTES, Parsed};
 pub use metadata::Metadata;
-pub use quantize::quantize;
+pub use quantize::{quantize, quantize_rows};
 pub use tensor::{TensorInfo, TensorType};
 pub use value::{Array, Strings, Value};
 pub use writer::{TensorSpec, TensorStream, Writer};
