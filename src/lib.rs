@@ -73,6 +73,8 @@ pub mod self_test;
 #[cfg(feature = "cli")]
 pub mod server;
 pub mod text;
+#[cfg(all(feature = "gpu", feature = "cli"))]
+pub mod verify;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 mod web;
 #[cfg(feature = "gpu")]

@@ -10,7 +10,7 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("gguf", &["error"]),
     // Slices only.
     ("cpu", &["gguf"]),
@@ -36,7 +36,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "device", "error", "image", "kernels", "model", "pooling", "text", "weights",
         ],
     ),
-    ("convert", &["error", "gguf"]),
+    ("convert", &["error", "gguf", "self_test", "text"]),
     // HTTP in front of whatever computes.
     ("server", &["error", "pooling", "text"]),
     (
@@ -44,6 +44,10 @@ const LAYERS: [(&str, &[&str]); 18] = [
         &[
             "convert", "device", "embedder", "error", "gguf", "text", "weights",
         ],
+    ),
+    (
+        "verify",
+        &["convert", "embedder", "error", "gguf", "self_test", "text"],
     ),
     (
         "web",
