@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wasm package demo test bench bench-search lint fmt clean
+.PHONY: help setup wasm package demo test test-large bench bench-search lint fmt clean
 
 wasm_file    := www/lib/wasm/jina_embeddings_web_bg.wasm
 edge_file    := www/lib/wasm/jina_embeddings_edge_bg.wasm
@@ -21,6 +21,10 @@ demo: ## build everything, serve the search page and print its address
 
 test: ## format, lints, Rust tests on CPU and Vulkan, TypeScript, wasm, browser tests in Chromium
 	@scripts/test.sh
+
+test-large: ## converter and checker with files of the published size: 10 minutes, 15 GB (LARGE=--save keeps the numbers)
+	@scripts/setup.sh native node
+	@bash -c '. scripts/env.sh && cargo build --release --locked --bin jina-embed && exec node bench/large/run.mjs $(LARGE)'
 
 bench: ## time on each device, beside other engines, and with long texts (BENCH=--save keeps the tables)
 	@scripts/setup.sh

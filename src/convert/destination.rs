@@ -5,7 +5,7 @@
 //! finds a `resume.json` of the same conversion checks those files again and goes on after them;
 //! anything else that it finds, it removes. `model.json` comes last, and then the final name.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -88,13 +88,10 @@ impl Destination {
         {
             self.record = found;
         }
-        let known = |name: &std::ffi::OsStr| {
-            name == LOCK
-                || self
-                    .record
-                    .files
-                    .iter()
-                    .any(|file| name == file.path.as_str())
+        let files = &self.record.files;
+        let known = |name: &OsStr| {
+            let own = name == LOCK || (name == RESUME && !files.is_empty());
+            own || files.iter().any(|file| name == file.path.as_str())
         };
         for entry in fs::read_dir(&self.partial).map_err(Error::io(&self.partial))? {
             let entry = entry.map_err(Error::io(&self.partial))?;

@@ -49,8 +49,10 @@ pub(super) fn plan(
     let text = &config.text;
     let (hidden, n_layers) = (text.hidden_size, text.num_hidden_layers);
     let mut planner = Planner::new(sources, Origin::Base, options.dtype, n_layers);
-    // The vocabulary head, which an embedding never uses; some merged directories hold it.
-    planner.source.ignore("lm_head.weight");
+    if sources.adapters.is_none() {
+        // The vocabulary head, which no embedding uses; a merged directory may hold it.
+        planner.source.ignore("lm_head.weight");
+    }
     let embedding = [text.vocab_size, hidden];
     planner.whole(
         "token_embd.weight".into(),

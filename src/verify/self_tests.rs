@@ -110,12 +110,11 @@ fn encode(embedder: &Embedder, task: TaskPrompt, input: &CaseInput) -> Result<Em
 
 /// The vector of one input.
 pub(super) fn encode_one(embedder: &Embedder, task: TaskPrompt, input: Input) -> Result<Embedding> {
-    let options = EncodeOptions::new(task);
-    let results = embedder.encode(&[input], &options, &mut (), |_, _| ());
+    let (inputs, options) = ([input], EncodeOptions::new(task));
+    let mut observer = ();
+    let results = pollster::block_on(embedder.encode(&inputs, &options, &mut observer, |_, _| ()));
     // One input has one result.
-    pollster::block_on(results)?
-        .pop()
-        .unwrap_or(Err(Error::Aborted))
+    results?.pop().unwrap_or(Err(Error::Aborted))
 }
 
 /// A PNG with edges, a gradient and a texture.
