@@ -19,9 +19,9 @@ const CHECKS: &str = include_str!("published_checks.json");
 pub const TOLERANCE: f64 = 0.003;
 
 /// SHA-256 of the names and shapes of the 434 tensors, and of the sizes.
-const SHAPES: &str = "SHAPES_DIGEST";
+const SHAPES: &str = "f7d51e5a90cd3b3ca7fb61eb5ec92621b9d5b5917355960e12409e5b0d04fd7f";
 /// SHA-256 of the 151,665 tokens and of the merges.
-const VOCABULARY: &str = "VOCABULARY_DIGEST";
+const VOCABULARY: &str = "c4570261d6d8530d7bad79bf50ff0c2bb7726068394bcbc996daa3e0a32f8daa";
 
 /// Tokens with a meaning; the rows of the embedding after them are padding, however they are named.
 const N_TOKENS: usize = 151_665;
@@ -227,4 +227,102 @@ fn best(cosines: &[f64]) -> Option<usize> {
     with_places
         .max_by(|a, b| a.1.total_cmp(b.1))
         .map(|(place, _)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::{Metadata, Parsed, TensorSpec, TensorType, Writer};
+
+    /// A header with every name, shape and size that is published, its tensors in `tensor_type`.
+    fn published_header(n_layers: usize, tensor_type: TensorType) -> Header {
+        let (hidden, mlp, kv) = (2048, 11008, 256);
+        let mut specs = Vec::new();
+        let mut add = |name: String, shape: &[usize]| {
+            let tensor_type = match shape {
+                [_] => TensorType::F32,
+                _ => tensor_type,
+            };
+            let shape = shape.to_vec();
+            specs.push(TensorSpec {
+                name,
+                shape,
+                tensor_type,
+            });
+        };
+        add("token_embd.weight".to_owned(), &[151_936, hidden]);
+        for layer in 0..n_layers {
+            for (part, shape) in [
+                ("attn_norm.weight", &[hidden][..]),
+                ("attn_q.weight", &[hidden, hidden]),
+                ("attn_q.bias", &[hidden]),
+                ("attn_k.weight", &[kv, hidden]),
+                ("attn_k.bias", &[kv]),
+                ("attn_v.weight", &[kv, hidden]),
+                ("attn_v.bias", &[kv]),
+                ("attn_output.weight", &[hidden, hidden]),
+                ("ffn_norm.weight", &[hidden]),
+                ("ffn_gate.weight", &[mlp, hidden]),
+                ("ffn_up.weight", &[mlp, hidden]),
+                ("ffn_down.weight", &[hidden, mlp]),
+            ] {
+                add(format!("blk.{layer}.{part}"), shape);
+            }
+        }
+        add("output_norm.weight".to_owned(), &[hidden]);
+        let mut metadata = Metadata::new();
+        for (key, value) in [
+            ("qwen2vl.block_count", 36_u32),
+            ("qwen2vl.attention.head_count", 16),
+            ("qwen2vl.attention.head_count_kv", 2),
+        ] {
+            metadata.insert(key, value).unwrap();
+        }
+        let sections = vec![16_i32, 24, 24, 0];
+        metadata
+            .insert("qwen2vl.rope.dimension_sections", sections)
+            .unwrap();
+        metadata.insert("qwen2vl.rope.freq_base", 1e6_f32).unwrap();
+        metadata
+            .insert("qwen2vl.attention.layer_norm_rms_epsilon", 1e-6_f32)
+            .unwrap();
+        let writer = Writer::new(&metadata, &specs).unwrap();
+        match Header::parse(writer.header(), Some(writer.n_bytes())).unwrap() {
+            Parsed::Complete(header) => header,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_published_names_and_shapes_are_known_in_any_type_and_any_number_of_parts() {
+        for tensor_type in [TensorType::BF16, TensorType::Q4_K] {
+            let whole = published_header(36, tensor_type);
+            assert_eq!(whole.tensors.len(), 434);
+            let (mut first, mut second) = (whole.clone(), whole.clone());
+            first.tensors.truncate(100);
+            second.tensors.drain(..100);
+            assert_eq!(shapes_digest(&[whole]), SHAPES);
+            assert_eq!(shapes_digest(&[first, second]), SHAPES);
+        }
+    }
+
+    #[test]
+    fn a_model_of_other_shapes_is_not_taken_for_the_published_one() {
+        let fewer = published_header(35, TensorType::F16);
+        assert_ne!(shapes_digest(&[fewer]), SHAPES);
+        let mut wider = published_header(36, TensorType::F16);
+        wider.tensors[5].shape[0] += 1;
+        assert_ne!(shapes_digest(&[wider]), SHAPES);
+    }
+
+    #[test]
+    fn the_figures_that_are_kept_are_a_matrix_and_six_numbers() {
+        let checks: Checks = serde_json::from_str(CHECKS).unwrap();
+        let matrix = &checks.code_matrix;
+        assert_eq!((matrix.queries.len(), matrix.docs.len()), (4, 3));
+        assert!(matrix.cosine.iter().all(|row| row.len() == 3));
+        assert_eq!(matrix.cosine.len(), 4);
+        let lists: Vec<_> = checks.first_values.values().filter_map(numbers).collect();
+        assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3]);
+    }
 }
