@@ -24,6 +24,7 @@ const SUPER_BLOCK: usize = 256;
 const MAX_FITS: usize = 3;
 
 /// What an error of each value counts, sub-block by sub-block.
+#[inline(always)]
 fn weights<const N: usize>(
     block: &[f32; SUPER_BLOCK],
     importance: Option<&[f32; SUPER_BLOCK]>,
@@ -41,6 +42,7 @@ fn weights<const N: usize>(
 }
 
 /// The `f16` nearest to a value, and its value; `None` where it would be infinite.
+#[inline(always)]
 fn stored(value: f32) -> Option<([u8; 2], f32)> {
     Some((half_bytes(value)?, f16::from_f32(value).to_f32()))
 }
@@ -66,6 +68,7 @@ const MAX_STEPS: f32 = 63.0;
 
 impl AffineSub {
     /// The best of the steps beside `scale` and `min`, with the integers nearest to the values.
+    #[inline(always)]
     fn beside(x: &[f32; 32], w: &[f32; 32], [d, dmin]: [f32; 2], near: [f32; 2], top: f32) -> Self {
         let mut best = AffineSub {
             scale: 0.0,
@@ -105,6 +108,7 @@ impl AffineSub {
 
 impl AffineBlock {
     /// `None` if a value is beyond what the `f16` scales can say.
+    #[inline(always)]
     fn search(
         block: &[f32; SUPER_BLOCK],
         importance: Option<&[f32; SUPER_BLOCK]>,
@@ -152,6 +156,7 @@ impl AffineBlock {
     }
 
     /// The least-squares `d` and `dmin` for given steps and integers.
+    #[inline(always)]
     fn fit(xs: &[[f32; 32]; 8], ws: &[[f32; 32]], subs: &[AffineSub; 8]) -> Option<[f32; 2]> {
         // Sums of a², a b, b², a x and b x with a = scale q, b = min.
         let [mut aa, mut ab, mut bb, mut ax, mut bx] = [0.0_f64; 5];
@@ -178,6 +183,7 @@ impl AffineBlock {
     }
 
     /// The twelve bytes of scales and minima; see the reader for where their bits lie.
+    #[inline(always)]
     fn packed_steps(&self) -> [u8; 12] {
         let mut out = [0; 12];
         for (i, sub) in self.subs.iter().enumerate() {
@@ -195,6 +201,7 @@ impl AffineBlock {
     }
 
     /// 128 bytes: byte `l` of a quarter holds the low four bits of weights `l` and `l + 32`.
+    #[inline(always)]
     fn low_bits(&self) -> impl Iterator<Item = u8> {
         self.subs.as_chunks::<2>().0.iter().flat_map(|[low, high]| {
             let pairs = low.q.iter().zip(&high.q);
@@ -204,6 +211,7 @@ impl AffineBlock {
 }
 
 /// d f16 · dmin f16 · 8 x (6-bit scale, 6-bit min) in 12 bytes · 128 bytes of 4-bit weights
+#[inline(always)]
 pub(super) fn q4_k(block: &[f32; 256], importance: Option<&[f32; 256]>) -> Option<[u8; 144]> {
     let found = AffineBlock::search(block, importance, 15.0)?;
     let mut out = [0; 144];
@@ -218,6 +226,7 @@ pub(super) fn q4_k(block: &[f32; 256], importance: Option<&[f32; 256]>) -> Optio
 
 /// d f16 · dmin f16 · 8 x (6-bit scale, 6-bit min) in 12 bytes · 32 bytes of fifth bits ·
 /// 128 bytes of four-bit weights
+#[inline(always)]
 pub(super) fn q5_k(block: &[f32; 256], importance: Option<&[f32; 256]>) -> Option<[u8; 176]> {
     let found = AffineBlock::search(block, importance, 31.0)?;
     let mut out = [0; 176];
@@ -246,6 +255,7 @@ struct CentredSub {
 
 impl CentredSub {
     /// The best of the steps beside `near`, with the integers nearest to the values.
+    #[inline(always)]
     fn beside(x: &[f32; 16], w: &[f32; 16], d: f32, near: f32) -> Self {
         let mut best = CentredSub {
             scale: 0.0,
@@ -267,6 +277,7 @@ impl CentredSub {
 }
 
 /// 128 bytes of low nibbles · 64 bytes of high bit pairs · 16 x i8 scale · d f16
+#[inline(always)]
 pub(super) fn q6_k(block: &[f32; 256], importance: Option<&[f32; 256]>) -> Option<[u8; 210]> {
     let (d, subs) = search_q6_k(block, importance)?;
     let mut out = [0; 210];
@@ -284,6 +295,7 @@ pub(super) fn q6_k(block: &[f32; 256], importance: Option<&[f32; 256]>) -> Optio
     Some(out)
 }
 
+#[inline(always)]
 fn search_q6_k(
     block: &[f32; SUPER_BLOCK],
     importance: Option<&[f32; SUPER_BLOCK]>,

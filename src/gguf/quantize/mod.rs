@@ -75,13 +75,13 @@ fn encode(
         (TensorType::BF16, _) => plain::each(values, out, plain::bf16),
         (TensorType::Q8_0, _) => blocks(values, None, out, |block, _| plain::q8_0(block)),
         (TensorType::Q4_0, None) => blocks(values, None, out, |block, _| plain::q4_0(block)),
-        (TensorType::Q4_0, importance) => blocks(values, importance, out, search::q4_0),
+        (TensorType::Q4_0, _) => searched(tensor_type, values, importance, out),
         (TensorType::Q4_1, _) => blocks(values, None, out, |block, _| plain::q4_1(block)),
         (TensorType::Q5_0, _) => blocks(values, None, out, |block, _| plain::q5_0(block)),
         (TensorType::Q5_1, _) => blocks(values, None, out, |block, _| plain::q5_1(block)),
-        (TensorType::Q4_K, importance) => blocks(values, importance, out, k_quants::q4_k),
-        (TensorType::Q5_K, importance) => blocks(values, importance, out, k_quants::q5_k),
-        (TensorType::Q6_K, importance) => blocks(values, importance, out, k_quants::q6_k),
+        (TensorType::Q4_K | TensorType::Q5_K | TensorType::Q6_K, _) => {
+            searched(tensor_type, values, importance, out)
+        }
         _ => return Err(Error::CannotQuantize { tensor_type }),
     };
     match failed_at {
@@ -97,8 +97,51 @@ fn encode(
     }
 }
 
+/// Blocks whose scales are searched for, with the widest vectors that the processor has: the same
+/// bytes in less time, since no operation is fused or reordered.
+fn searched(
+    tensor_type: TensorType,
+    values: &[f32],
+    importance: Option<&[f32]>,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { searched_avx2(tensor_type, values, importance, out) };
+    }
+    searched_here(tensor_type, values, importance, out)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn searched_avx2(
+    tensor_type: TensorType,
+    values: &[f32],
+    importance: Option<&[f32]>,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
+    searched_here(tensor_type, values, importance, out)
+}
+
+#[inline(always)]
+fn searched_here(
+    tensor_type: TensorType,
+    values: &[f32],
+    importance: Option<&[f32]>,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
+    match tensor_type {
+        TensorType::Q4_K => blocks(values, importance, out, k_quants::q4_k),
+        TensorType::Q5_K => blocks(values, importance, out, k_quants::q5_k),
+        TensorType::Q6_K => blocks(values, importance, out, k_quants::q6_k),
+        _ => blocks(values, importance, out, search::q4_0),
+    }
+}
+
 /// Converts block by block, each with the importances of its columns; the index of the value that
 /// makes a block impossible, if there is one.
+#[inline(always)]
 fn blocks<const ELEMENTS: usize, const BYTES: usize>(
     values: &[f32],
     importance: Option<&[f32]>,

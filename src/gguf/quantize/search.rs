@@ -50,6 +50,7 @@ pub(super) fn sum<const N: usize>(term: impl Fn(usize) -> f32) -> f32 {
 
 /// What the errors count where nothing is known of their effect: large values carry more of a
 /// product, and the root mean square keeps small ones from counting nothing.
+#[inline(always)]
 pub(super) fn plain_weights<const N: usize>(x: &[f32; N]) -> [f32; N] {
     let mean_square = sum::<N>(|i| x[i] * x[i]) / N as f32;
     let root = mean_square.sqrt();
@@ -60,6 +61,7 @@ pub(super) fn plain_weights<const N: usize>(x: &[f32; N]) -> [f32; N] {
 /// have been multiplied with zero only, its values count alike.
 ///
 /// - `mean_square`: of the values of the whole block
+#[inline(always)]
 pub(super) fn importance_weights<const N: usize>(
     x: &[f32; N],
     importance: &[f32; N],
@@ -107,6 +109,7 @@ pub(super) fn affine_error<const N: usize>(
 }
 
 /// The best scale and minimum for given integers, `None` where every scale is as good.
+#[inline(always)]
 fn fit_affine<const N: usize>(
     x: &[f32; N],
     w: &[f32; N],
@@ -135,11 +138,12 @@ fn fit_affine<const N: usize>(
 }
 
 /// Beginnings of the search: the scale that spans the values, times `top / (top + step / 10)`.
-const AFFINE_STEPS: std::ops::RangeInclusive<i32> = -9..=9;
+const STEPS: [f32; 10] = [-9.0, -7.0, -5.0, -3.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0];
 
 /// How often integers and fit take turns from each beginning.
 const N_TURNS: usize = 2;
 
+#[inline(always)]
 pub(super) fn search_affine<const N: usize>(x: &[f32; N], w: &[f32; N], top: f32) -> Affine {
     let least = x.iter().copied().fold(0.0_f32, f32::min);
     let most = x.iter().copied().fold(f32::MIN, f32::max);
@@ -153,8 +157,8 @@ pub(super) fn search_affine<const N: usize>(x: &[f32; N], w: &[f32; N], top: f32
         min,
     };
     let mut least_error = f32::INFINITY;
-    for step in AFFINE_STEPS {
-        let mut inverse = (top + 0.1 * step as f32) / range;
+    for step in STEPS {
+        let mut inverse = (top + 0.1 * step) / range;
         let mut min = min;
         for _ in 0..N_TURNS {
             let q = affine_integers(x, inverse, min, top);
@@ -192,6 +196,7 @@ pub(super) fn centred_error<const N: usize>(
 }
 
 /// The scale, of either sign, with which x ≈ s q for `q` in `-half ..= half - 1` loses least.
+#[inline(always)]
 pub(super) fn search_centred<const N: usize>(x: &[f32; N], w: &[f32; N], half: f32) -> f32 {
     let most = largest(x).1;
     if most == 0.0 || !(half / most).is_finite() {
@@ -199,9 +204,9 @@ pub(super) fn search_centred<const N: usize>(x: &[f32; N], w: &[f32; N], half: f
     }
     let mut best = -most / half;
     let mut least_error = f32::INFINITY;
-    for step in AFFINE_STEPS {
+    for step in STEPS {
         // The value of largest magnitude goes to the end that has one integer more.
-        let mut inverse = -(half + 0.1 * step as f32) / most;
+        let mut inverse = -(half + 0.1 * step) / most;
         for _ in 0..N_TURNS {
             let q = centred_integers(x, inverse, half);
             let sum_wqq = sum::<N>(|i| w[i] * q[i] * q[i]);
@@ -220,6 +225,7 @@ pub(super) fn search_centred<const N: usize>(x: &[f32; N], w: &[f32; N], half: f
 }
 
 /// Q4_0 with importances: d f16 · 16 bytes; weight = d (q - 8)
+#[inline(always)]
 pub(super) fn q4_0(block: &[f32; 32], importance: Option<&[f32; 32]>) -> Option<[u8; 18]> {
     let mean_square = sum::<32>(|i| block[i] * block[i]) / 32.0;
     let weights = importance.map_or([1.0; 32], |importance| {
