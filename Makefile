@@ -22,9 +22,8 @@ demo: ## build everything, serve the search page and print its address
 test: ## format, lints, Rust tests on CPU and Vulkan, TypeScript, wasm, browser tests in Chromium
 	@scripts/test.sh
 
-test-large: ## converter and checker with files of the published size: 10 minutes, 15 GB (LARGE=--save keeps the numbers)
-	@scripts/setup.sh native node
-	@bash -c '. scripts/env.sh && cargo build --release --locked --bin jina-embed && exec node bench/large/run.mjs $(LARGE)'
+test-large: ## what takes hours: long use, and the device lost at every point (scripts/test-large.sh names single steps)
+	@scripts/test-large.sh
 
 bench: ## time on each device, beside other engines, and with long texts (BENCH=--save keeps the tables)
 	@scripts/setup.sh

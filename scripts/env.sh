@@ -97,6 +97,9 @@ find_chromium() {
 
 find_lavapipe() { ls /usr/share/vulkan/icd.d/lvp_icd*.json /usr/local/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -n 1; }
 
+# A lavapipe with `shader-f16`, where scripts/setup.sh found or fetched one.
+find_lavapipe_f16() { ls "$TOOLS"/lavapipe-f16/icd.json 2>/dev/null; }
+
 # The same driver on every machine, so that a test's numbers do not depend on who runs it. Any
 # override, also an empty one (= every driver of the system), is respected.
 use_software_vulkan() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the other targets need, and nothing that is already there.
 #
-#   scripts/setup.sh [native] [wasm] [node] [consumers] [browser] [vulkan] [clients]    all by default
+#   scripts/setup.sh [native] [wasm] [node] [consumers] [audit] [browser] [vulkan] [clients]    all by default
 #
 # A step that cannot do its work says what is missing and where to get it; the others go on, and
 # the script ends with status 1. When everything is in place it takes a fraction of a second.
@@ -146,21 +146,25 @@ step_node() {
   fi
 }
 
-# What the applications that use the package are built with, outside the clone: they are large.
-step_consumers() {
-  have npm || { lacks "the Node packages of tests/consumers" "install Node first (above)"; return; }
-  local folder=$JINA_CACHE/consumers wanted
-  wanted="$(cksum < tests/consumers/package-lock.json) node $(node --version)"
+# Large packages that a single step needs, outside the clone.
+install_apart() { # FOLDER-OF-TESTS NAME-IN-THE-CACHE WHAT
+  local tests=$1 folder=$JINA_CACHE/$2 wanted
+  have npm || { lacks "the Node packages of $tests" "install Node first (above)"; return; }
+  wanted="$(cksum < "$tests/package-lock.json") node $(node --version)"
   [ "$(cat "$folder/node_modules/.installed-for" 2>/dev/null)" = "$wanted" ] && return
-  announce "npm ci (tests/consumers/package-lock.json: Vite, Next.js, miniflare, typedoc; 0.7 GB)"
+  announce "npm ci ($tests/package-lock.json: $3)"
   mkdir -p "$folder"
-  cp tests/consumers/package.json tests/consumers/package-lock.json tests/consumers/.npmrc "$folder"
+  cp "$tests/package.json" "$tests/package-lock.json" "$tests/.npmrc" "$folder"
   if npm ci --no-audit --no-fund --prefer-offline --loglevel=error --prefix "$folder" </dev/null >/dev/null; then
     printf '%s' "$wanted" > "$folder/node_modules/.installed-for"
   else
-    lacks "the Node packages of tests/consumers/package-lock.json" "npm ci --prefix '$folder', with the npm registry in reach"
+    lacks "the Node packages of $tests/package-lock.json" "npm ci --prefix '$folder', with the npm registry in reach"
   fi
 }
+# What the applications that use the package are built with.
+step_consumers() { install_apart tests/consumers consumers "Vite, Next.js, miniflare, typedoc; 0.7 GB"; }
+# What the page is audited with.
+step_audit() { install_apart tests/page-audit audit "Lighthouse; 0.2 GB"; }
 
 step_browser() {
   [ -n "$(find_chromium)" ] && return
@@ -178,6 +182,39 @@ step_vulkan() {
   has_vulkan_loader && [ -n "$(find_lavapipe)" ] && return
   lacks "a software Vulkan driver (lavapipe) and the Vulkan loader" \
     "Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers · Fedora: dnf install vulkan-loader mesa-vulkan-drivers · or set VK_DRIVER_FILES to another driver's JSON file"
+}
+# A lavapipe with `shader-f16`, for the tests in halves. Mesa has had it since before 25; Debian 12
+# offers that in its backports, of which the one driver is unpacked beside the tools, not installed.
+step_halves() {
+  [ "$(uname -s)" = Linux ] || return
+  local folder=$TOOLS/lavapipe-f16 version library list fetch
+  [ -n "$(find_lavapipe_f16)" ] && return
+  version=$(dpkg-query -W -f '${Version}' mesa-vulkan-drivers 2>/dev/null)
+  if [ -n "$version" ] && version_at_least "${version%%-*}" 25.0; then
+    mkdir -p "$folder" && cp "$(find_lavapipe)" "$folder/icd.json"
+    return
+  fi
+  list=$(mktemp -d)
+  if have apt-get && [ -r /etc/os-release ]; then
+    announce "fetching Mesa's software driver with shader-f16 from the backports"
+    mkdir -p "$list/lists/partial" "$list/tree"
+    # The same source as the system's own packages.
+    awk -v suite="$(. /etc/os-release && printf %s "$VERSION_CODENAME")-backports" '
+      /^URIs:/ && !uri { uri = $2 } /^Signed-By:/ && !key { key = $2 }
+      END { if (uri) print "deb " (key ? "[signed-by=" key "] " : "") uri " " suite " main" }
+    ' /etc/apt/sources.list.d/debian*.sources >"$list/sources.list" 2>/dev/null
+    fetch=(apt-get -qq -o "Dir::Etc::sourcelist=$list/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$list/lists" -o APT::Sandbox::User=)
+    (cd "$list" && "${fetch[@]}" update && "${fetch[@]}" download mesa-vulkan-drivers && dpkg -x mesa-vulkan-drivers_*.deb tree) </dev/null >"$JINA_CACHE/setup-halves.log" 2>&1
+    library=$(ls "$list"/tree/usr/lib/*/libvulkan_lvp.so 2>/dev/null)
+    if [ -n "$library" ]; then
+      mkdir -p "$folder" && mv "$library" "$folder/" &&
+        printf '{ "file_format_version": "1.0.0", "ICD": { "api_version": "1.3.0", "library_path": "%s" } }\n' "$folder/libvulkan_lvp.so" >"$folder/icd.json"
+    fi
+  fi
+  rm -rf "$list"
+  [ -n "$(find_lavapipe_f16)" ] && return
+  lacks "a software Vulkan driver with shader-f16 (Mesa 25 or newer)" \
+    "Debian 12: mesa-vulkan-drivers of bookworm-backports · or put the JSON file of one at $folder/icd.json"
 }
 has_vulkan_loader() { [ -n "$(ls /usr/lib/*/libvulkan.so.1 /usr/lib*/libvulkan.so.1 2>/dev/null)" ]; }
 
@@ -205,17 +242,18 @@ step_clients() {
 }
 
 mkdir -p "$JINA_CACHE" "$TOOLS"
-[ $# -gt 0 ] || set -- native wasm node consumers browser vulkan clients
+[ $# -gt 0 ] || set -- native wasm node consumers audit browser vulkan clients
 for part in "$@"; do
   case $part in
     native) step_compiler; step_rust ;;
     wasm) step_wasm_target; step_wasm_bindgen ;;
     node) step_node ;;
     consumers) step_consumers ;;
+    audit) step_audit ;;
     browser) step_browser ;;
-    vulkan) step_vulkan ;;
+    vulkan) step_vulkan; step_halves ;;
     clients) step_clients ;;
-    *) die "setup knows native, wasm, node, consumers, browser, vulkan, clients; not '$part'" ;;
+    *) die "setup knows native, wasm, node, consumers, audit, browser, vulkan, clients; not '$part'" ;;
   esac
 done
 

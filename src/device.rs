@@ -186,8 +186,8 @@ impl Device {
     pub fn kernels(&self) -> Kernels {
         match self.info.kind {
             Kind::Cpu => Kernels::Host,
-            Kind::Gpu if self.info.is_software => Kernels::Direct,
-            Kind::Gpu => Kernels::Tiled,
+            Kind::Gpu if self.info.is_software => Kernels::DIRECT,
+            Kind::Gpu => Kernels::TILED,
         }
     }
 
@@ -236,6 +236,23 @@ impl Device {
                 message: message.clone(),
             });
         }
+        result
+    }
+
+    /// Runs work that the device may refuse without harm: what it refuses fails this work alone.
+    ///
+    /// Natively a refusal reaches the device's handler, and counts as in [`watched`](Self::watched).
+    pub(crate) async fn attempted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.check()?;
+        let Some(setup) = &self.setup else {
+            return work.await;
+        };
+        let scopes = Scopes::open(setup);
+        let result = work.await;
+        if let Some(Failure { code, message }) = scopes.close().await.into_iter().next() {
+            return Err(Error::Device { code, message });
+        }
+        self.check()?;
         result
     }
 
@@ -316,7 +333,15 @@ impl Device {
     }
 
     /// Returns memory that no tensor uses to the platform.
+    ///
+    /// In a browser it then has no owner, and whoever counts the device's buffers may destroy it.
     pub fn release_unused(&self) {
+        // What is recorded and not submitted still names the buffers.
+        if let DispatchDevice::Cube(cube) = self.burn.as_dispatch()
+            && let Err(error) = cube.client().flush()
+        {
+            log::error!("flushing before memory is released: {error}");
+        }
         self.burn.memory_cleanup();
     }
 }

@@ -61,6 +61,8 @@ pub mod image;
 #[cfg(all(any(feature = "web", feature = "edge"), target_family = "wasm"))]
 mod js;
 #[cfg(feature = "gpu")]
+pub mod kernel_choice;
+#[cfg(feature = "gpu")]
 pub mod kernels;
 #[cfg(feature = "gpu")]
 pub mod model;
@@ -83,5 +85,5 @@ pub mod weights;
 #[cfg(feature = "gpu")]
 pub use device::Device;
 #[cfg(feature = "gpu")]
-pub use embedder::{Embedder, Embedding, EncodeOptions, Input};
+pub use embedder::{Embedder, Embedding, EncodeOptions, Input, Scratch};
 pub use error::{Code, Error, Result};

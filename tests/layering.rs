@@ -10,7 +10,7 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("gguf", &["error"]),
     // Slices only.
     ("cpu", &["gguf"]),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("model", &["kernels", "text"]),
     ("pooling", &[]),
     ("device", &["error", "kernels"]),
+    ("kernel_choice", &["device", "error", "gguf", "kernels"]),
     (
         "weights",
         &["cpu", "device", "error", "gguf", "kernels", "model", "text"],
@@ -52,7 +53,16 @@ const LAYERS: [(&str, &[&str]); 19] = [
     (
         "web",
         &[
-            "device", "embedder", "error", "image", "js", "kernels", "model", "text", "weights",
+            "device",
+            "embedder",
+            "error",
+            "image",
+            "js",
+            "kernel_choice",
+            "kernels",
+            "model",
+            "text",
+            "weights",
         ],
     ),
     ("edge", &["error", "gguf", "image", "js", "search", "text"]),

@@ -1,6 +1,6 @@
 // The converter and the checker at the published size: what CI has no room for.
 //
-//   make test-large                  (LARGE='--save' keeps the results; about 10 minutes and 15 GB of disk)
+//   scripts/test-large.sh convert     (a part of `make test-large`; about 10 minutes and 15 GB of disk)
 //
 // 1. Write a directory with every published name, shape and size (bench/make_wide.py --published, random weights).
 // 2. Convert it to each of DTYPES: time, most memory (at most 1 GiB), size, time per GB read.
@@ -152,7 +152,7 @@ function table({ date, commit, version, rustc, machine, load_average_before: bef
     return `| ${[each.dtype, each.vision_dtype, `${each.seconds.toFixed(1)} s`, rate, `${(each.memory_bytes / 1e6).toFixed(0)} MB`, gigabytes(each.text_bytes), gigabytes(each.vision_bytes), gigabytes(each.bytes)].join(' | ')} |`;
   });
   return [
-    `${date}, commit ${commit}, \`make test-large LARGE=--save\``,
+    `${date}, commit ${commit}, \`scripts/test-large.sh convert\``,
     '',
     `- machine: ${machine.cpu}, ${machine.cores} cores, ${gigabytes(machine.memory_bytes)}; load average ${before.toFixed(2)} before, ${after.toFixed(2)} after`,
     `- versions: ${version}, rustc ${rustc}`,
@@ -170,7 +170,7 @@ function save(record) {
   const name = `${record.date}-${slug}-large.json`;
   writeFileSync(join(root, 'bench/results', name), `${JSON.stringify(record, null, 1)}\n`);
   const path = join(import.meta.dirname, 'README.md');
-  const [begin, end] = ['<!-- written by `make test-large LARGE=--save` -->', '<!-- end -->'];
+  const [begin, end] = ['<!-- written by `scripts/test-large.sh convert` -->', '<!-- end -->'];
   const readme = readFileSync(path, 'utf8');
   const [head, rest] = readme.split(begin);
   const tail = rest.slice(rest.indexOf(end));

@@ -82,7 +82,7 @@ export function groupsOf({ chromium, files, modelFolder, command, python, versio
     name: 'native-gpu', title: 'Native, Vulkan', goal: { ratio: 0.5 },
     engines: [
       native('ours', 'jina-embed', OURS, paths.text, ['--device', 'gpu', ...vision]),
-      native('stock Burn', "the same model in Burn's own operations (`--kernels portable`), weights expanded to f32", F32, paths.expanded, ['--device', 'gpu', '--kernels', 'portable']),
+      native('stock Burn', "the same model in Burn's own operations (`--kernels portable`), weights expanded to f32, whose rows each call lays out anew", F32, paths.expanded, ['--device', 'gpu', '--kernels', 'portable']),
     ],
   };
   const nativeCpu = (threads) => ({

@@ -14,6 +14,7 @@
 mod add_norm;
 mod attention;
 mod buffers;
+mod forms;
 mod host;
 mod launch;
 mod linear;
@@ -27,6 +28,8 @@ mod weight;
 
 pub use add_norm::{AddNorm, Update};
 pub use attention::{Heads, KeyRanges, attention};
+pub(crate) use forms::{Attention as AttentionForm, N_CLASSES};
+pub use forms::{Forms, UnknownForms};
 pub use launch::{Launch, begin_count, end_count};
 pub use linear::{Finish, Linear, LowRank};
 pub use packed::{Packed, Packer, Part, padded_rows, row_words, rows_per_part};
@@ -34,16 +37,30 @@ pub use rope::{RopeTable, portable as rotated};
 pub use timing::{Timing, begin_timing, end_timing};
 pub use weight::Weight;
 
-/// Which form of the operations a device runs best.
+/// Which form of the operations a device runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
     /// Burn's own operations: what the others are compared with, and fall back to.
     Portable,
     /// The products and loops of [`crate::cpu`], for the processor.
     Host,
-    /// Products in tiles of workgroup memory, for graphics cards.
-    Tiled,
-    /// Products in registers alone, for processors that play a graphics card: there a barrier
-    /// costs more than the memory it saves (four times slower on lavapipe and SwiftShader).
-    Direct,
+    /// Our shaders, for a graphics device.
+    Gpu(Forms),
+}
+
+impl std::fmt::Display for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Kernels::Portable => f.write_str("portable"),
+            Kernels::Host => f.write_str("host"),
+            Kernels::Gpu(forms) => forms.fmt(f),
+        }
+    }
+}
+
+impl Kernels {
+    /// The fixed choice for graphics cards.
+    pub const TILED: Self = Self::Gpu(Forms::TILED);
+    /// The fixed choice for processors that play a graphics card.
+    pub const DIRECT: Self = Self::Gpu(Forms::DIRECT);
 }

@@ -13,19 +13,25 @@ use crate::{
     gguf::{TensorType, dequantize},
 };
 
-/// A device on which this form of the operations runs; the graphics device is one for all tests.
-pub fn device(kernels: Kernels) -> BurnDevice {
+/// The graphics device, one for all tests.
+fn gpu() -> &'static Device {
     static GPU: OnceLock<Device> = OnceLock::new();
+    GPU.get_or_init(|| {
+        pollster::block_on(Device::gpu()).expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)")
+    })
+}
+
+/// A device on which this form of the operations runs.
+pub fn device(kernels: Kernels) -> BurnDevice {
     match kernels {
         Kernels::Portable | Kernels::Host => Device::cpu().burn().clone(),
-        Kernels::Tiled | Kernels::Direct => GPU
-            .get_or_init(|| {
-                pollster::block_on(Device::gpu())
-                    .expect("a Vulkan adapter (Debian: mesa-vulkan-drivers)")
-            })
-            .burn()
-            .clone(),
+        Kernels::Gpu(_) => gpu().burn().clone(),
     }
+}
+
+/// Whether the graphics device computes in halves.
+pub fn shader_f16() -> bool {
+    gpu().info().shader_f16
 }
 
 /// Numbers in `-magnitude..magnitude` that depend on the seed alone (a linear congruence).
@@ -108,7 +114,7 @@ pub fn packed(matrices: &[(TensorType, [usize; 2], &[u8])]) -> Weight {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let buffer = NEXT.fetch_add(1, Ordering::Relaxed);
     let n_words = words.len();
-    let device = device(Kernels::Tiled);
+    let device = device(Kernels::TILED);
     let words = Tensor::from_data(TensorData::new(words, [n_words]), (&device, DType::U32));
     let matrices = matrices.iter().zip(firsts);
     let matrices = matrices.map(|((tensor_type, shape, _), first)| Packed {

@@ -54,15 +54,25 @@ impl Weight {
 
     /// In f32: `[N, K]`
     pub fn dense(&self) -> Tensor<2> {
-        let mut parts: Vec<Tensor<2>> = match self {
-            Weight::Dense(parts) => parts.clone(),
-            Weight::Packed(parts) => parts.iter().map(Packed::dense).collect(),
-            Weight::Host(parts) => parts.iter().map(|part| all_rows(part)).collect(),
-        };
+        let mut parts: Vec<Tensor<2>> = self.dense_parts().collect();
         match parts.len() {
             1 => parts.remove(0),
             _ => Tensor::cat(parts, 0),
         }
+    }
+
+    /// Each of its matrices in f32, made when it is asked for.
+    pub fn dense_parts(&self) -> impl Iterator<Item = Tensor<2>> {
+        let n_parts = match self {
+            Weight::Dense(parts) => parts.len(),
+            Weight::Packed(parts) => parts.len(),
+            Weight::Host(parts) => parts.len(),
+        };
+        (0..n_parts).map(move |part| match self {
+            Weight::Dense(parts) => parts[part].clone(),
+            Weight::Packed(parts) => parts[part].dense(),
+            Weight::Host(parts) => all_rows(&parts[part]),
+        })
     }
 
     /// Some rows in f32.

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
 use crate::{
     Code, Device,
     device::{Failure, Kind},
+    kernel_choice,
 };
 
-use super::{field, object, rejection};
+use super::{event_loop::now_ms, field, object, rejection};
 
 thread_local! {
     /// Who hears of a panic: the `on_event` of every device.
@@ -100,6 +101,7 @@ impl WebDevice {
                 .into(),
             ),
             ("name", name.into()),
+            ("version", env!("CARGO_PKG_VERSION").into()),
             ("vendor", text("vendor").into()),
             ("architecture", text("architecture").into()),
             ("description", text("description").into()),
@@ -129,6 +131,21 @@ impl WebDevice {
             ("gpu", (self.inner.bytes_in_use() as f64).into()),
             ("wasm", wasm_bytes.into()),
         ])
+    }
+
+    /// Measures which form of each operation runs fastest here, and names the choice.
+    pub fn measure_kernels(&self) -> Promise {
+        let device = self.inner.clone();
+        future_to_promise(async move {
+            let kernels = kernel_choice::measure(&device, now_ms).await;
+            let kernels = kernels.map_err(|error| rejection(&error))?;
+            Ok(kernels.to_string().into())
+        })
+    }
+
+    /// Whether this names a choice that the device can run.
+    pub fn runs_kernels(&self, kernels: &str) -> bool {
+        kernel_choice::recalled(&self.inner, kernels).is_some()
     }
 
     /// Frees every buffer of the device, at once.

@@ -9,6 +9,7 @@ use wasm_bindgen_futures::future_to_promise;
 use crate::{
     Device, Embedder, Error, Result,
     device::{Accepted, Kind},
+    kernel_choice,
     kernels::Kernels,
     text::Task,
     weights::{Loader, Role},
@@ -78,8 +79,10 @@ impl WebLoader {
 
     /// The embedder, once the device accepted all that was sent to it.
     ///
-    /// - `kernels`: "auto", or the form of the operations on a graphics device
-    pub fn finish(self, kernels: String) -> Promise {
+    /// - `kernels`: "auto", or the form of the operations on a graphics device: "tiled", "direct" or
+    ///   what `Device.measure_kernels` named
+    /// - `scratch_limit`: bytes that encoding may use beside the weights
+    pub fn finish(self, kernels: String, scratch_limit: Option<f64>) -> Promise {
         let WebLoader {
             device,
             loader,
@@ -87,10 +90,11 @@ impl WebLoader {
         } = self;
         future_to_promise(async move {
             let kernels = match (kernels.as_str(), device.info().kind) {
-                ("tiled", Kind::Gpu) => Kernels::Tiled,
-                ("direct", Kind::Gpu) => Kernels::Direct,
+                ("tiled", Kind::Gpu) => Kernels::TILED,
+                ("direct", Kind::Gpu) => Kernels::DIRECT,
                 ("auto" | "tiled" | "direct", _) => device.kernels(),
-                _ => return Err(misuse(format!("no form of the operations is `{kernels}`"))),
+                (measured, _) => kernel_choice::recalled(&device, measured)
+                    .ok_or_else(|| misuse(format!("no kernels of this device are `{measured}`")))?,
             };
             let finished = async {
                 let loaded = device.watched(async { loader.finish() }).await;
@@ -98,7 +102,10 @@ impl WebLoader {
                 for accepted in accepted.into_inner() {
                     accepted.await?;
                 }
-                Ok(Embedder::new(device.clone(), loaded?).with_kernels(kernels))
+                let limit = scratch_limit.map(|limit| limit.max(0.0) as u64);
+                Ok(Embedder::new(device.clone(), loaded?)
+                    .with_kernels(kernels)
+                    .with_scratch_limit(limit))
             };
             let embedder: Result<Embedder> = finished.await;
             let embedder = embedder.map_err(|error| rejection(&error))?;

@@ -1,6 +1,7 @@
 // The form of the operations that graphics cards run ("tiled"), in the browser's own compiler, on the adapter that the
 // tests have: what it computes must be the reference's, though SwiftShader itself would choose the other form.
 import { join } from 'node:path';
+import type { Page } from '@playwright/test';
 import { Agreement } from './support/agreement';
 import { IMAGE_GOLDEN, TEXTS, TEXT_GOLDEN, imageGroups } from './support/golden';
 import { Lab } from './support/lab';
@@ -43,6 +44,48 @@ test.describe('the form for graphics cards', () => {
       await lab.dispose('tiled');
     });
   }
+});
+
+// On a software adapter nobody measures unasked, but whoever asks gets a choice, and so does the next visit.
+test.describe('measured kernels', () => {
+  /** Replaces every remembered choice. */
+  const plant = (page: Page, value: string): Promise<number> =>
+    page.evaluate(async (value) => {
+      const wait = <T>(request: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(request.error) }));
+      const database = await wait(indexedDB.open('jina-embeddings-web/device', 1));
+      const facts = database.transaction('facts', 'readwrite').objectStore('facts');
+      const keys = (await wait(facts.getAllKeys())).filter((key) => String(key).startsWith('kernels/'));
+      for (const key of keys) await wait(facts.put(value, key));
+      database.close();
+      return keys.length;
+    }, value);
+
+  test('are remembered for the next embedder, and give the same vectors', async ({ page, site }) => {
+    const lab = await Lab.open(page, site);
+    const model = { model: '/models/tiny', device: 'webgpu' } as const;
+    const fixed = (await lab.load('fixed', model)).kernels;
+    await lab.dispose('fixed');
+    const measured = (await lab.load('measured', { ...model, kernels: 'measure' })).kernels;
+    expect(measured).toMatch(/^(?:(?:registers|tiles)-[^,]+,){5}attention-(?:registers|tiles),norm-\d+$/);
+    const texts = new Agreement('measured texts');
+    const vectors = await lab.vectors('measured', TEXT_IDS.map((id) => TEXTS[id]!), { task: 'retrieval.query' });
+    TEXT_IDS.forEach((id, i) => texts.compare(id, vectors[i]!, TEXT_GOLDEN.f32(`${id}|retrieval|query|single`)));
+    texts.settle(TEXT_IDS.length);
+    await lab.dispose('measured');
+    expect((await lab.load('again', model)).kernels).toBe(measured);
+    await lab.dispose('again');
+
+    // Whatever lies in storage is believed only as far as this device can run it.
+    const other = measured.includes('attention-tiles') ? measured.replace('attention-tiles', 'attention-registers') : measured.replace('attention-registers', 'attention-tiles');
+    expect(await plant(page, other)).toBe(1);
+    expect((await lab.load('other', model)).kernels).toBe(other);
+    await lab.dispose('other');
+    for (const unknown of [measured.replace(/tiles-8|registers-8x8x8x1/, 'tiles-8-f16,tiles-8'), 'anything']) {
+      await plant(page, unknown);
+      expect((await lab.load('unknown', model)).kernels).toBe(fixed);
+      await lab.dispose('unknown');
+    }
+  });
 });
 
 // Every dispatch of the browser, whoever asked for it, where the Rust tests count this crate's own launches.

@@ -89,12 +89,12 @@ pub fn targets() -> [Target; 4] {
         Target {
             name: "gpu, direct",
             device: device.clone(),
-            kernels: Kernels::Direct,
+            kernels: Kernels::DIRECT,
         },
         Target {
             name: "gpu, tiled",
             device,
-            kernels: Kernels::Tiled,
+            kernels: Kernels::TILED,
         },
         Target {
             name: "cpu, portable",

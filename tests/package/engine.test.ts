@@ -4,12 +4,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EmbedderError } from '../../www/lib/errors.js';
 import { Guard } from '../../www/lib/engine/guard.js';
+import { chooseKernels } from '../../www/lib/engine/kernels.js';
 import { PageFetch } from '../../www/lib/engine/page-fetch.js';
 import { prepareInputs } from '../../www/lib/engine/pictures.js';
 import { uncaughtInPage } from '../../www/lib/engine/uncaught.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import type { ToPage } from '../../www/lib/worker/protocol.js';
-import { trap } from './support/fake-face.js';
+import { fakeFace, trap } from './support/fake-face.js';
 
 const lost = new EmbedderError('DEVICE_LOST', 'gone');
 
@@ -44,6 +45,30 @@ describe('a guard', () => {
     const guard = new Guard(() => assert.fail('failed'));
     assert.throws(() => guard.call(() => { throw { code: 'INPUT_INVALID', message: 'no' }; }), { code: 'INPUT_INVALID' });
     assert.equal(guard.call(() => 7), 7);
+  });
+});
+
+describe('the kernels', () => {
+  const choose = async (wanted: Parameters<typeof chooseKernels>[0], kind: 'webgpu' | 'wasm', isFallbackAdapter: boolean): Promise<{ chosen: string; log: string[] }> => {
+    const face = fakeFace({ isFallbackAdapter });
+    const device = await face.create_device(kind, () => undefined);
+    const chosen = await chooseKernels(wanted, device, new Guard(() => undefined));
+    return { chosen, log: face.log.slice(1) };
+  };
+
+  test('of a card are measured where nothing is remembered', async () => {
+    assert.deepEqual(await choose('auto', 'webgpu', false), { chosen: 'measured', log: ['measure'] });
+  });
+
+  test('of a processor are fixed, unless the caller has them measured', async () => {
+    assert.deepEqual(await choose('auto', 'webgpu', true), { chosen: 'auto', log: [] });
+    assert.deepEqual(await choose('measure', 'webgpu', true), { chosen: 'measured', log: ['measure'] });
+    assert.deepEqual(await choose('measure', 'wasm', false), { chosen: 'auto', log: [] });
+  });
+
+  test('that the caller names are not measured', async () => {
+    assert.deepEqual(await choose('tiled', 'webgpu', false), { chosen: 'tiled', log: [] });
+    assert.deepEqual(await choose('direct', 'webgpu', false), { chosen: 'direct', log: [] });
   });
 });
 

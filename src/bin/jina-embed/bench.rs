@@ -30,6 +30,7 @@ use jina_embeddings_web::{
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::kernels;
 use crate::memory;
 use crate::model::{ModelArgs, load};
 
@@ -73,10 +74,12 @@ pub struct Args {
 enum KernelsChoice {
     /// Burn's own operations
     Portable,
-    /// Fused kernels around Burn's tiled products
+    /// The fixed choice for graphics cards
     Tiled,
-    /// Kernels without workgroup memory in their products
+    /// The fixed choice for processors that play one
     Direct,
+    /// What is measured now to be the fastest here
+    Measure,
 }
 
 #[derive(Serialize)]
@@ -134,15 +137,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let began = Instant::now();
     let device = args.model.open_device()?;
     let open_ms = milliseconds(began);
+    // The choice is made once per adapter, and no part of loading.
+    let chosen = match args.kernels {
+        None => kernels::choose(&device)?,
+        Some(KernelsChoice::Portable) => Kernels::Portable,
+        Some(KernelsChoice::Tiled) => Kernels::TILED,
+        Some(KernelsChoice::Direct) => Kernels::DIRECT,
+        Some(KernelsChoice::Measure) => kernels::measure(&device)?,
+    };
+    eprintln!("kernels: {chosen}");
     let began = Instant::now();
-    let mut embedder = load(&files, &device)?;
-    if let Some(choice) = args.kernels {
-        embedder = embedder.with_kernels(match choice {
-            KernelsChoice::Portable => Kernels::Portable,
-            KernelsChoice::Tiled => Kernels::Tiled,
-            KernelsChoice::Direct => Kernels::Direct,
-        });
-    }
+    let embedder = load(&files, &device)?.with_kernels(chosen);
     // Uploads are only on their way when the loader returns.
     device.burn().sync().map_err(|error| {
         Failure::new(

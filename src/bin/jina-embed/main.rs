@@ -13,6 +13,8 @@ mod failure;
 mod inspect;
 mod memory;
 #[cfg(feature = "gpu")]
+mod kernels;
+#[cfg(feature = "gpu")]
 mod model;
 #[cfg(feature = "gpu")]
 mod serve;

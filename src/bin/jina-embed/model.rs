@@ -13,7 +13,7 @@ use jina_embeddings_web::{
     weights::Role,
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, kernels};
 
 #[derive(clap::Args)]
 pub struct ModelArgs {
@@ -109,7 +109,7 @@ pub fn load_watched(
         files.space().or(embedder.name()).unwrap_or("unnamed"),
         DecimalBytes(total_bytes)
     );
-    Ok(embedder)
+    Ok(embedder.with_kernels(kernels::choose(device)?))
 }
 
 /// `retrieval=path`

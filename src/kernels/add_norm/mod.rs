@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use burn::tensor::Tensor;
 
 use super::{
-    Kernels, LowRank, Weight,
+    Forms, Kernels, LowRank, Weight,
     buffers::Buffers,
     launch::{Kernel, contiguous, split_numbers, spread},
 };
@@ -55,8 +55,8 @@ impl AddNorm<'_> {
             Kernels::Host => {
                 host::run(self, &x, update.as_ref()).unwrap_or_else(|| self.portable(x, update))
             }
-            Kernels::Tiled | Kernels::Direct => self
-                .fused(kernels, &x, update.as_ref())
+            Kernels::Gpu(forms) => self
+                .fused(&forms, &x, update.as_ref())
                 .unwrap_or_else(|| self.portable(x, update)),
         }
     }
@@ -90,7 +90,7 @@ impl AddNorm<'_> {
 
     fn fused(
         &self,
-        kernels: Kernels,
+        forms: &Forms,
         x: &Tensor<2>,
         update: Option<&Update>,
     ) -> Option<(Tensor<2>, Tensor<2>)> {
@@ -170,7 +170,7 @@ impl AddNorm<'_> {
             ],
             numbers,
             switches: vec![("scale".into(), format!("{scale:?}f"))],
-            workgroup_size: [if kernels == Kernels::Direct { 64 } else { 256 }, 1],
+            workgroup_size: [forms.norm_width, 1],
         };
         let mut made = kernel.launch(buffers.tensors, &shapes, spread(m as u32), &info);
         let norm = made.pop()?;

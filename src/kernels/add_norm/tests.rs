@@ -47,7 +47,7 @@ proptest! {
         }
         let t = if coordinates > 0 { product(&norm, &[&a], h) } else { Vec::new() };
 
-        for kernels in [Kernels::Portable, Kernels::Host, Kernels::Tiled, Kernels::Direct] {
+        for kernels in [Kernels::Portable, Kernels::Host, Kernels::TILED, Kernels::DIRECT] {
             let device = device(kernels);
             let low_rank = (rank > 0).then(|| LowRank {
                 a: tensor(&[0.0], [1, 1], &device).into(),
@@ -73,7 +73,7 @@ proptest! {
 
 #[test]
 fn a_row_of_zeros_stays_zero() {
-    let device = device(Kernels::Tiled);
+    let device = device(Kernels::TILED);
     let weight = tensor(&[1.0; 4], [4], &device);
     let layer = AddNorm {
         weight: &weight,
@@ -81,5 +81,5 @@ fn a_row_of_zeros_stays_zero() {
         coordinates: None,
     };
     let x = tensor(&[0.0; 8], [2, 4], &device);
-    assert_close(layer.run(Kernels::Tiled, x, None).1, &[0.0; 8], 0.0);
+    assert_close(layer.run(Kernels::TILED, x, None).1, &[0.0; 8], 0.0);
 }

@@ -14,7 +14,7 @@ mod tests;
 
 use burn::tensor::Tensor;
 
-use super::Kernels;
+use super::{AttentionForm, Kernels};
 pub use key_ranges::KeyRanges;
 
 /// The heads side by side in a row of the input.
@@ -40,8 +40,10 @@ pub fn attention(kernels: Kernels, qkv: Tensor<2>, heads: Heads, keys: &KeyRange
     match kernels {
         Kernels::Host => host::attention(&qkv, heads, keys)
             .unwrap_or_else(|| portable::attention(qkv, heads, keys)),
-        Kernels::Direct if shaders::fits(heads.head_dim) => shaders::direct(qkv, heads, keys),
-        Kernels::Tiled if shaders::fits(heads.head_dim) => shaders::tiled(qkv, heads, keys),
-        _ => portable::attention(qkv, heads, keys),
+        Kernels::Gpu(forms) if shaders::fits(heads.head_dim) => match forms.attention {
+            AttentionForm::Registers => shaders::direct(qkv, heads, keys),
+            AttentionForm::Tiles => shaders::tiled(qkv, heads, keys),
+        },
+        Kernels::Gpu(_) | Kernels::Portable => portable::attention(qkv, heads, keys),
     }
 }

@@ -12,8 +12,8 @@ use crate::{
 const FORMS: [Kernels; 4] = [
     Kernels::Portable,
     Kernels::Host,
-    Kernels::Tiled,
-    Kernels::Direct,
+    Kernels::TILED,
+    Kernels::DIRECT,
 ];
 
 /// Head sizes that the models have, and some that fill no tile.
@@ -211,7 +211,7 @@ fn memory_of_a_token_does_not_grow_with_the_tokens() {
         head_dim: 32,
     };
     let row_bytes = heads.n_heads * heads.head_dim * size_of::<f32>();
-    for kernels in [Kernels::Tiled, Kernels::Direct] {
+    for kernels in [Kernels::TILED, Kernels::DIRECT] {
         for n_tokens in [512, 8192] {
             let width = (heads.n_heads + 2 * heads.n_kv_heads) * heads.head_dim;
             let qkv: Tensor<2> = Tensor::zeros([n_tokens, width], device.burn());

@@ -4,52 +4,18 @@ use std::borrow::Cow;
 
 use burn::tensor::Tensor;
 
-use crate::kernels::{
-    Kernels,
-    buffers::{Buffers, Piece},
-    launch::{Kernel, contiguous, split_numbers},
-    packed::{Form, PANEL_ROWS, row_words},
+use crate::{
+    gguf::TensorType,
+    kernels::{
+        Weight,
+        buffers::{Buffers, Piece},
+        forms::{Cut, Forms},
+        launch::{Kernel, contiguous, split_numbers},
+        packed::{Form, PANEL_ROWS, row_words},
+    },
 };
 
 use super::{Finish, Linear};
-
-/// How a product is cut into invocations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    /// Rows and pairs of columns of an invocation; invocations side by side; lanes along K.
-    Registers {
-        rows: usize,
-        pairs: usize,
-        width: u32,
-        lanes: u32,
-    },
-    /// Rows of an invocation, of which a workgroup has eight times as many.
-    Tiles { rows: usize },
-}
-
-/// Products from this many weights on are worth a shader that compiles for a second.
-const LARGE: usize = 1 << 20;
-
-/// The cut for `m` rows of input and so many weights.
-fn cut(kernels: Kernels, m: usize, n_weights: usize) -> Cut {
-    let registers = |rows, pairs, width, lanes| Cut::Registers {
-        rows,
-        pairs,
-        width,
-        lanes,
-    };
-    match (kernels, m) {
-        // Processors: loads cost more than arithmetic, so as many columns as registers hold.
-        (Kernels::Direct, ..=4) if n_weights >= LARGE => registers(4, 8, 8, 1),
-        (Kernels::Direct, _) if n_weights >= LARGE => registers(8, 8, 8, 1),
-        (Kernels::Direct, _) => registers(4, 2, 8, 1),
-        // Cards: few rows leave too few outputs to fill one, so lanes share each.
-        (_, ..=8) => registers(8, 1, 8, 8),
-        (_, ..=16) => registers(16, 1, 8, 8),
-        (_, ..=32) => Cut::Tiles { rows: 4 },
-        _ => Cut::Tiles { rows: 8 },
-    }
-}
 
 /// Columns that one piece (or, after [`Finish::SiluMul`], a gate's and its up's) decodes.
 struct Span {
@@ -61,7 +27,7 @@ struct Span {
 }
 
 /// Launches the product, unless its shape fits no kernel.
-pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>> {
+pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>) -> Option<Tensor<2>> {
     let [m, width] = x.dims();
     let [n, k] = linear.weight.dims();
     let parts = linear.weight.part_rows();
@@ -135,7 +101,13 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
     }
 
     let is_plain = matches!(linear.finish, Finish::Plain);
-    let mut cut = cut(kernels, m, n * k);
+    let mut cut = match forms.product(m, n * k) {
+        // Numbers as they are may lie beyond a half's reach.
+        Cut::Tiles { rows, .. } if !is_within_halves(linear.weight) => {
+            Cut::Tiles { rows, half: false }
+        }
+        cut => cut,
+    };
     let columns_per_pair = if is_plain { 2 } else { 1 };
     let pairs_of = |rows: usize| match linear.finish {
         Finish::Rotate { .. } => rows / 2,
@@ -151,7 +123,7 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
         && matches!(linear.finish, Finish::Rotate { .. })
         && !parts
             .iter()
-            .all(|rows| pairs_of(*rows).is_multiple_of(pairs))
+            .all(|rows| pairs_of(*rows).is_multiple_of(pairs as usize))
     {
         // The columns of an invocation share their coordinates.
         let _ = pairs;
@@ -162,15 +134,16 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
             lanes,
         };
     }
-    let (rows, pairs, workgroup_size, lanes) = match cut {
+    let (rows, pairs, workgroup_size, lanes, half) = match cut {
         Cut::Registers {
             rows,
             pairs,
             width,
             lanes,
-        } => (rows, pairs, [width, lanes], lanes as usize),
-        Cut::Tiles { rows } => (rows, 64, [16, 8], 1),
+        } => (rows, pairs, [width, lanes], lanes, false),
+        Cut::Tiles { rows, half } => (rows, 64, [16, 8], 1, half),
     };
+    let (rows, pairs, lanes) = (rows as usize, pairs as usize, lanes as usize);
 
     numbers.extend([
         ("m".into(), m),
@@ -192,6 +165,7 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
         ("rows".into(), rows),
         ("four".into(), 4),
         ("lanes".into(), usize::from(lanes > 1)),
+        ("half".into(), usize::from(half)),
         ("spans".into(), spans.len()),
         ("ragged".into(), usize::from(!k.is_multiple_of(32))),
         ("has_bias".into(), usize::from(linear.bias.is_some())),
@@ -272,6 +246,17 @@ pub fn run(linear: &Linear, kernels: Kernels, x: &Tensor<2>) -> Option<Tensor<2>
     kernel
         .launch(buffers.tensors, &[[m, columns]], workgroups, &info)
         .pop()
+}
+
+/// Whether a half holds every number of the matrix, to its eleven bits: so do blocks, whose scales
+/// are halves.
+fn is_within_halves(weight: &Weight) -> bool {
+    match weight {
+        Weight::Packed(matrices) => matrices
+            .iter()
+            .all(|matrix| !matches!(matrix.tensor_type, TensorType::F32 | TensorType::BF16)),
+        Weight::Dense(_) | Weight::Host(_) => false,
+    }
 }
 
 /// The pieces of the first `n` rows and those of the rest, if they lie alike.

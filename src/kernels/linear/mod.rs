@@ -82,8 +82,8 @@ impl<'a> Linear<'a> {
         match kernels {
             Kernels::Portable => portable::run(self, x),
             Kernels::Host => host::run(self, &x).unwrap_or_else(|| portable::run(self, x)),
-            Kernels::Direct | Kernels::Tiled => {
-                fused::run(self, kernels, &x).unwrap_or_else(|| portable::run(self, x))
+            Kernels::Gpu(forms) => {
+                fused::run(self, &forms, &x).unwrap_or_else(|| portable::run(self, x))
             }
         }
     }

@@ -40,13 +40,13 @@ pub fn run(linear: &Linear, x: Tensor<2>) -> Tensor<2> {
 }
 
 fn product(x: Tensor<2>, weight: &Weight) -> Tensor<2> {
-    match weight {
-        Weight::Dense(parts) if parts.len() > 1 => {
-            let products = parts
-                .iter()
-                .map(|part| x.clone().matmul(part.clone().transpose()));
-            Tensor::cat(products.collect(), 1)
-        }
-        _ => x.matmul(weight.dense().transpose()),
+    // One after the other: a device may not have room for all of them in f32 at once.
+    let parts = weight.dense_parts();
+    let mut products: Vec<_> = parts
+        .map(|part| x.clone().matmul(part.transpose()))
+        .collect();
+    match products.len() {
+        1 => products.remove(0),
+        _ => Tensor::cat(products, 1),
     }
 }

@@ -5,8 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     gguf::TensorType,
-    kernels::testing::{
-        Matrix, assert_close, device, f64s, numbers, packed, product, tensor, weight,
+    kernels::{
+        Forms,
+        testing::{
+            Matrix, assert_close, device, f64s, numbers, packed, product, shader_f16, tensor,
+            weight,
+        },
     },
 };
 
@@ -57,14 +61,14 @@ const TOLERANCE: f64 = 1e-5;
 fn tolerance(kernels: Kernels) -> f64 {
     match kernels {
         Kernels::Host => 2e-4,
-        Kernels::Portable | Kernels::Tiled | Kernels::Direct => TOLERANCE,
+        Kernels::Portable | Kernels::Gpu(_) => TOLERANCE,
     }
 }
 const FORMS: [Kernels; 4] = [
     Kernels::Portable,
     Kernels::Host,
-    Kernels::Tiled,
-    Kernels::Direct,
+    Kernels::TILED,
+    Kernels::DIRECT,
 ];
 const WEIGHTS: [TensorType; 6] = [
     TensorType::Q4_0,
@@ -223,7 +227,7 @@ fn large_products_are_cut_alike() {
     for m in [1, 3, 8, 9, 16, 31, 67] {
         let x = numbers(m as u64, m * k, 1.0);
         let needed = reference(&x, [m, k, 0], &[&w], &[], &[], 1.0);
-        for kernels in [Kernels::Tiled, Kernels::Direct] {
+        for kernels in [Kernels::TILED, Kernels::DIRECT] {
             let weight = weight(kernels, &[&w]);
             let x = tensor(&x, [m, k], &device(kernels));
             assert_close(
@@ -233,6 +237,61 @@ fn large_products_are_cut_alike() {
             );
         }
     }
+}
+
+/// Products of odd shapes in every cut that is offered and fits, each class with its own rows.
+fn compare_candidates(
+    shader_f16: bool,
+    fits: impl Fn(&Forms) -> bool,
+    tolerance: impl Fn(TensorType) -> f64,
+) {
+    let (n, k) = (150, 96);
+    for tensor_type in [
+        TensorType::Q4_0,
+        TensorType::Q8_0,
+        TensorType::F16,
+        TensorType::F32,
+    ] {
+        let w = Matrix::random(tensor_type, [n, k], 9);
+        for (class, m) in [4, 7, 15, 31, 67].into_iter().enumerate() {
+            let x = numbers(m as u64, m * k, 1.0);
+            let needed = reference(&x, [m, k, 0], &[&w], &[], &[], 1.0);
+            let offered = Forms::candidates(class, shader_f16);
+            for forms in offered
+                .map(|cut| Forms::TILED.with_product(class, cut))
+                .filter(&fits)
+            {
+                let kernels = Kernels::Gpu(forms);
+                let weight = weight(kernels, &[&w]);
+                let y = Linear::new(&weight).run(kernels, tensor(&x, [m, k], &device(kernels)));
+                assert_close(y, &needed, tolerance(tensor_type));
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_measuring_may_choose_computes_the_product() {
+    compare_candidates(false, |_| true, |_| TOLERANCE);
+}
+
+/// The step `halves` of `make test` runs this on an adapter that has them.
+#[test]
+fn weights_in_halves_give_the_product_where_the_adapter_computes_in_halves() {
+    let has_halves = shader_f16();
+    if std::env::var_os("JINA_NEEDS_SHADER_F16").is_some() {
+        assert!(has_halves, "needed an adapter with shader-f16");
+    }
+    // A weight is off by half a unit of a half's eleven bits at most; F16 is not at all, and
+    // numbers in f32 are never made halves.
+    compare_candidates(
+        has_halves,
+        Forms::wants_f16,
+        |tensor_type| match tensor_type {
+            TensorType::F16 | TensorType::F32 => TOLERANCE,
+            _ => 5e-4,
+        },
+    );
 }
 
 #[test]
@@ -247,7 +306,7 @@ fn blocks_of_zeros_give_zeros() {
         let n_blocks = n * k / tensor_type.block_elements();
         let bytes = vec![0; n_blocks * tensor_type.block_bytes()];
         let weight = packed(&[(tensor_type, [n, k], &bytes)]);
-        for kernels in [Kernels::Tiled, Kernels::Direct] {
+        for kernels in [Kernels::TILED, Kernels::DIRECT] {
             let x = tensor(&numbers(1, 5 * k, 1e6), [5, k], &device(kernels));
             assert_close(Linear::new(&weight).run(kernels, x), &vec![0.0; 5 * n], 0.0);
         }

@@ -1,3 +1,6 @@
+//# if half
+enable f16;
+//# end
 // linear, in tiles: y = finish(x · Wᵀ + bias + t · Bᵀ), for graphics cards and many rows.
 //   x [M, K + parts * R]: numbers and low-rank coordinates t · W [N, K], B [N, R]: packed or f32
 //   bias [N] · rope [M, D / 2]: cosine and sine · y [M, COLUMNS]
@@ -5,14 +8,20 @@
 // decodes 128 x 16 weights and copies 8 ROWS x 16 inputs to workgroup memory (15 KiB at ROWS = 8),
 // every number once per workgroup; rows there are five vectors apart, so that neighbouring
 // invocations meet different banks. At ROWS = 8 a step reads 64 vectors per invocation for 1,024
-// multiply-adds.
+// multiply-adds. With HALF the decoded weights lie there in halves, a quarter fewer bytes to read;
+// inputs stay in f32, since a model's largest activations are beyond a half, and so do the sums.
 {{ bindings }}
 {{ decoders }}
 {{ columns_text }}
 const ROWS: u32 = {{ rows }}u;
 const PITCH: u32 = 5u;
 var<workgroup> xs: array<vec4<f32>, {{ x_tile }}>;
+//# if half
+var<workgroup> ws: array<vec4<f16>, 640>;
+//# end
+//# if !half
 var<workgroup> ws: array<vec4<f32>, 640>;
+//# end
 
 fn low_rank(m: u32, column: u32) -> f32 {
   var sum = 0.0;
@@ -75,10 +84,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
 //# end
     workgroupBarrier();
+//# if half
+    ws[l * PITCH] = vec4<f16>(even.low);
+    ws[l * PITCH + 1u] = vec4<f16>(even.high);
+    ws[l * PITCH + 2u] = vec4<f16>(odd.low);
+    ws[l * PITCH + 3u] = vec4<f16>(odd.high);
+//# end
+//# if !half
     ws[l * PITCH] = even.low;
     ws[l * PITCH + 1u] = even.high;
     ws[l * PITCH + 2u] = odd.low;
     ws[l * PITCH + 3u] = odd.high;
+//# end
     for (var i = l; i < 32u * ROWS; i += 128u) {
       let m = min(m0 + (i >> 2u), last);
       xs[(i >> 2u) * PITCH + (i & 3u)] = input(m * stride + step * 4u + (i & 3u));
@@ -86,8 +103,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     workgroupBarrier();
     for (var k = 0u; k < 4u; k++) {
 //# for j in four
-      let v$j = ws[(tx + 16u * $ju) * PITCH + k];
-      let w$j = ws[(64u + tx + 16u * $ju) * PITCH + k];
+      let v$j = vec4<f32>(ws[(tx + 16u * $ju) * PITCH + k]);
+      let w$j = vec4<f32>(ws[(64u + tx + 16u * $ju) * PITCH + k]);
 //# end
 //# for i in rows
       let c$i = xs[(ty + 8u * $iu) * PITCH + k];

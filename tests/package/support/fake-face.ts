@@ -14,6 +14,8 @@ export interface Behaviour {
   device?: Partial<Record<DeviceKind, unknown>>;
   /** Runs before each encode; may throw, wait, or never settle. */
   beforeEncode?(inputs: readonly WasmInput[], isAborted: () => boolean): Promise<void> | void;
+  /** Default: the adapter is a processor, whose kernels nobody measures. */
+  isFallbackAdapter?: boolean;
   onPush?(nBytesSoFar: number): void;
   beforeFinish?(): Promise<void> | void;
 }
@@ -52,8 +54,8 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
     end_file(): void {
       log.push('end');
     }
-    async finish(): Promise<WasmEmbedder> {
-      log.push('finish');
+    async finish(kernels: string, _scratchLimit: number | undefined): Promise<WasmEmbedder> {
+      log.push(kernels === 'auto' ? 'finish' : `finish ${kernels}`);
       await behaviour.beforeFinish?.();
       return embedder;
     }
@@ -63,6 +65,7 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
   }
 
   const embedder: WasmEmbedder = {
+    kernels: () => 'host',
     config: () => ({
       hiddenSize: DIMENSIONS,
       matryoshkaDims: [2, 4],
@@ -72,9 +75,11 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
       maxPixels: 602_112,
       minPixels: 3136,
       maxTokens: 32_768,
+      longestText: 32_768,
       architecture: 'jina-embeddings-v4',
       space: 'space-of-the-file',
     }),
+    scratch_bytes: () => 0,
     async encode(inputs, options, onProgress, isAborted): Promise<WasmEncodeOutput> {
       log.push(`encode ${inputs.map(nameOf).join(',')}`);
       encodes.push({ inputs, options });
@@ -109,9 +114,14 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
       log.push(`device ${kind}`);
       listener = onEvent;
       return {
-        info: () => ({ kind, name: 'fake', vendor: 'none', architecture: '', description: '', isFallbackAdapter: false, shaderF16: false, maxBufferBytes: 1, maxBindingBytes: 1 }),
+        info: () => ({ kind, version: '0.0.0', name: 'fake', vendor: 'none', architecture: '', description: '', isFallbackAdapter: behaviour.isFallbackAdapter !== false, shaderF16: false, maxBufferBytes: 1, maxBindingBytes: 1 }),
         gpu_device: () => undefined,
         bytes_in_use: () => ({ gpu: 7, wasm: 11 }),
+        measure_kernels: async () => {
+          log.push('measure');
+          return 'measured';
+        },
+        runs_kernels: (kernels) => kernels === 'measured',
         destroy: () => void log.push('destroy device'),
       };
     },

@@ -26,7 +26,7 @@
 // of ours that is malformed, or of another version, is an error.
 
 import { isErrorCode, isRecord, type InputError, type WireError } from '../errors.js';
-import type { DeviceKind, EmbedderInfo, EncodeProgress, MemoryUse, ProgressEvent } from '../types.js';
+import type { DeviceKind, EmbedderInfo, EncodeProgress, KernelForm, MemoryUse, ProgressEvent } from '../types.js';
 import type { FileRole, WasmEncodeOptions, WasmSource } from '../wasm-face.js';
 
 const NAME = 'jina-embeddings-web';
@@ -64,10 +64,12 @@ export interface OpenRequest {
   readonly images: boolean;
   readonly multivector: boolean;
   /** The form of the operations on WebGPU. */
-  readonly kernels: 'auto' | 'tiled' | 'direct';
+  readonly kernels: KernelForm;
   readonly wasm?: WasmSource;
   /** `page`: ask the page for bytes, since the caller gave a `fetch`. */
   readonly fetch: 'own' | 'page';
+  /** Bytes of graphics memory that may be used; `null`: as much as the device gives. */
+  readonly gpuBudget: number | null;
 }
 
 export interface EncodeRequest {
