@@ -11,9 +11,9 @@ mod convert;
 mod encode;
 mod failure;
 mod inspect;
-mod memory;
 #[cfg(feature = "gpu")]
 mod kernels;
+mod memory;
 #[cfg(feature = "gpu")]
 mod model;
 #[cfg(feature = "gpu")]
