@@ -40,9 +40,9 @@ fn total(lanes: [f32; LANES]) -> f32 {
 #[inline(always)]
 pub(super) fn sum<const N: usize>(term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
-    for first in (0..N).step_by(LANES) {
+    for group in 0..N / LANES {
         for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += term(first + lane);
+            *sum += term(group * LANES + lane);
         }
     }
     total(lanes)
