@@ -102,7 +102,9 @@ function ndcg(order, gains) {
   return sum(order.map((place) => gains[place] ?? 0)) / sum(Object.values(gains).sort((a, b) => b - a));
 }
 
-const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
+function mean(list) {
+  return list.reduce((sum, value) => sum + value, 0) / list.length;
+}
 
 function judged(found) {
   return mean(found.queries.map((query, i) => ndcg(ranking(found, query), judgements[i])));
