@@ -1,4 +1,4 @@
-// One file of weights, from where it is to the device, in pieces of 4 MiB:
+// One file of weights, from where it is to the device, in pieces of 2 MiB:
 //
 //   kept here ──► checksum ─┐
 //                           ├─► in order, 1 MiB at a time ──► sink
