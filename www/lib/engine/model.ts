@@ -209,11 +209,11 @@ function memoryOf(guard: Guard, device: WasmDevice, buffers: BufferLedger | unde
 async function holdMemory(plan: ModelPlan, facts: readonly RemoteFacts[], budget: number | null, device: WasmDevice, guard: Guard): Promise<number | undefined> {
   const gpu = guard.call(() => device.gpu_device());
   if (gpu === undefined) return undefined;
-  const { weightBytes, scratchBytes, peakBytes } = memoryNeed(plan, facts.map(({ nBytes }) => nBytes));
+  const { weightBytes, peakBytes } = memoryNeed(plan, facts.map(({ nBytes }) => nBytes));
   if (weightBytes === null || peakBytes === null) return undefined;
   const refused = budget === null ? await guard.wait(() => probeMemory(gpu, peakBytes)) : peakBytes > budget ? `the budget is ${budget} bytes` : undefined;
   if (refused !== undefined) throw outOfMemory(plan.name, peakBytes, budget, refused);
-  return budget === null ? undefined : Math.max(budget - weightBytes, scratchBytes);
+  return budget === null ? undefined : budget - weightBytes;
 }
 
 /** Embeds one input whole. */
