@@ -29,6 +29,7 @@ await build({
   nodePaths: [join(here, 'node_modules')],
   alias: {
     '#hosted': join(here, '../www/lib/hosted/index.ts'),
+    '#weights': join(here, '../www/lib/weights/index.ts'),
     '#engine': join(here, '../www/lib/engine/index.ts'),
     '#wasm': join(tests, 'support/fake-module.ts'),
     '#search-engine': join(here, '../www/lib/search/engine/index.ts'),
@@ -40,5 +41,5 @@ await build({
   sourcemap: 'inline',
   logLevel: 'warning',
 });
-const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-force-exit', '--test-timeout=30000', ...files.map((file) => join(out, file.replace(/\.ts$/, '.mjs')))], { stdio: 'inherit' });
+const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-force-exit', '--test-timeout=120000', ...files.map((file) => join(out, file.replace(/\.ts$/, '.mjs')))], { stdio: 'inherit' });
 process.exitCode = status ?? 1;

@@ -40,7 +40,7 @@ use sha2::{Digest, Sha256};
 pub use destination::hash_of as hash_file;
 pub use dtype::Dtype;
 pub use error::Error;
-pub use manifest::{ConfigSummary, Manifest, ManifestFile, NamedFile, Role};
+pub use manifest::{ConfigSummary, Manifest, ManifestFile, NamedFile, Pieces, Role};
 
 use crate::gguf::TensorType;
 use crate::text::Task;
