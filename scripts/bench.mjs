@@ -17,7 +17,7 @@
 //   --pictures  peers: tokens of the pictures (default 256,768; none: 0)
 //   --engines   peers: which ones, by name: ours, onnxruntime-web, wllama, llama.cpp, "stock Burn" (default: all)
 //   --case-seconds  peers: no more rounds of one input than fit into this (default 60), but one at least
-//   --minutes   peers: begin no case after this time (default: none)
+//   --minutes   peers: begin no case after this time (default: none); 0 with --resume shows what is kept
 //   --resume    peers: keep what an earlier run with the same engines and options has finished
 //   --save      keep the records in bench/results, and their tables in bench/README.md
 //
@@ -167,15 +167,15 @@ function readOptions() {
     engines: engines ? oneOf('engines', engines, ENGINES) : null,
     repeats: count('repeats', found.repeats),
     'case-seconds': count('case-seconds', found['case-seconds']),
-    minutes: count('minutes', found.minutes),
+    minutes: count('minutes', found.minutes, 0),
     tokens: found.tokens?.split(',').map((each) => count('tokens', each)),
     pictures: found.pictures === '0' ? [] : oneOf('pictures', found.pictures.split(',').map((each) => count('pictures', each)), PICTURE_TOKENS),
   };
 }
 
-function count(option, text) {
+function count(option, text, least = 1) {
   const value = Number(text);
-  return Number.isInteger(value) && value > 0 ? value : fail(`--${option} needs a whole number above 0, found '${text}'`);
+  return Number.isInteger(value) && value >= least ? value : fail(`--${option} needs a whole number from ${least} on, found '${text}'`);
 }
 
 function oneOf(option, values, allowed) {

@@ -40,7 +40,7 @@ export async function runSuite({ groups, files, tokens, pictures, engines: wante
           cases.push(JSON.parse(readFileSync(kept, 'utf8')));
           continue;
         }
-        if (Date.now() > deadline) {
+        if (Date.now() >= deadline) {
           skipped.push(`${group.name}, ${label}`);
           continue;
         }
