@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup wasm package demo test bench bench-search lint fmt clean
+.PHONY: help setup wasm package demo test test-large bench bench-search lint fmt clean
 
 wasm_file    := www/lib/wasm/jina_embeddings_web_bg.wasm
 edge_file    := www/lib/wasm/jina_embeddings_edge_bg.wasm
@@ -21,6 +21,9 @@ demo: ## build everything, serve the search page and print its address
 
 test: ## format, lints, Rust tests on CPU and Vulkan, TypeScript, wasm, browser tests in Chromium
 	@scripts/test.sh
+
+test-large: ## what takes hours: long use, and the device lost at every point (scripts/test-large.sh names single steps)
+	@scripts/test-large.sh
 
 bench: ## time on each device, beside other engines, and with long texts (BENCH=--save keeps the tables)
 	@scripts/setup.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the other targets need, and nothing that is already there.
 #
-#   scripts/setup.sh [native] [wasm] [node] [consumers] [browser] [vulkan] [clients]    all by default
+#   scripts/setup.sh [native] [wasm] [node] [consumers] [audit] [browser] [vulkan] [clients]    all by default
 #
 # A step that cannot do its work says what is missing and where to get it; the others go on, and
 # the script ends with status 1. When everything is in place it takes a fraction of a second.
@@ -146,21 +146,25 @@ step_node() {
   fi
 }
 
-# What the applications that use the package are built with, outside the clone: they are large.
-step_consumers() {
-  have npm || { lacks "the Node packages of tests/consumers" "install Node first (above)"; return; }
-  local folder=$JINA_CACHE/consumers wanted
-  wanted="$(cksum < tests/consumers/package-lock.json) node $(node --version)"
+# Large packages that a single step needs, outside the clone.
+install_apart() { # FOLDER-OF-TESTS NAME-IN-THE-CACHE WHAT
+  local tests=$1 folder=$JINA_CACHE/$2 wanted
+  have npm || { lacks "the Node packages of $tests" "install Node first (above)"; return; }
+  wanted="$(cksum < "$tests/package-lock.json") node $(node --version)"
   [ "$(cat "$folder/node_modules/.installed-for" 2>/dev/null)" = "$wanted" ] && return
-  announce "npm ci (tests/consumers/package-lock.json: Vite, Next.js, miniflare, typedoc; 0.7 GB)"
+  announce "npm ci ($tests/package-lock.json: $3)"
   mkdir -p "$folder"
-  cp tests/consumers/package.json tests/consumers/package-lock.json tests/consumers/.npmrc "$folder"
+  cp "$tests/package.json" "$tests/package-lock.json" "$tests/.npmrc" "$folder"
   if npm ci --no-audit --no-fund --prefer-offline --loglevel=error --prefix "$folder" </dev/null >/dev/null; then
     printf '%s' "$wanted" > "$folder/node_modules/.installed-for"
   else
-    lacks "the Node packages of tests/consumers/package-lock.json" "npm ci --prefix '$folder', with the npm registry in reach"
+    lacks "the Node packages of $tests/package-lock.json" "npm ci --prefix '$folder', with the npm registry in reach"
   fi
 }
+# What the applications that use the package are built with.
+step_consumers() { install_apart tests/consumers consumers "Vite, Next.js, miniflare, typedoc; 0.7 GB"; }
+# What the page is audited with.
+step_audit() { install_apart tests/page-audit audit "Lighthouse; 0.2 GB"; }
 
 step_browser() {
   [ -n "$(find_chromium)" ] && return
@@ -238,17 +242,18 @@ step_clients() {
 }
 
 mkdir -p "$JINA_CACHE" "$TOOLS"
-[ $# -gt 0 ] || set -- native wasm node consumers browser vulkan clients
+[ $# -gt 0 ] || set -- native wasm node consumers audit browser vulkan clients
 for part in "$@"; do
   case $part in
     native) step_compiler; step_rust ;;
     wasm) step_wasm_target; step_wasm_bindgen ;;
     node) step_node ;;
     consumers) step_consumers ;;
+    audit) step_audit ;;
     browser) step_browser ;;
     vulkan) step_vulkan; step_halves ;;
     clients) step_clients ;;
-    *) die "setup knows native, wasm, node, consumers, browser, vulkan, clients; not '$part'" ;;
+    *) die "setup knows native, wasm, node, consumers, audit, browser, vulkan, clients; not '$part'" ;;
   esac
 done
 

@@ -10,7 +10,7 @@ set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$REPO" || exit 1
 
-steps=(scripts format licences types typescript clippy documents rust halves serve wasm package consumers browser)
+steps=(scripts format licences types typescript clippy documents rust halves serve wasm package consumers audit browser)
 
 describe() {
   case $1 in
@@ -27,6 +27,7 @@ describe() {
     wasm)       say "wasm build and size limit" ;;
     package)    say "npm package and search page" ;;
     consumers)  say "package installed: Vite, edge, Node" ;;
+    audit)      say "page, audited by Lighthouse" ;;
     browser)    say "browser tests, Chromium" ;;
   esac
 }
@@ -65,6 +66,10 @@ run_step() {
       npm run --silent build --prefix pkg-config && npm run --silent docs --prefix pkg-config &&
         cargo test --locked --quiet --no-run --test command &&
         npm run --silent test:consumers --prefix pkg-config ;;
+    audit)
+      # The page that `package` built. JINA_EMBED as for `browser`.
+      cargo test --locked --quiet --no-run --test command &&
+        node --test --test-timeout=240000 tests/page-audit/ ;;
     browser)
       # JINA_EMBED, which converts the test models: built by `rust`, or now if this step runs alone.
       # Through `cargo test`, whose features the dependencies were compiled with.
@@ -74,7 +79,7 @@ run_step() {
   esac
 }
 # The steps whose output holds counts of tests; the others count as one.
-has_counts() { case $1 in scripts | typescript | rust | halves | serve | consumers | browser) return 0 ;; *) return 1 ;; esac; }
+has_counts() { case $1 in scripts | typescript | rust | halves | serve | consumers | audit | browser) return 0 ;; *) return 1 ;; esac; }
 
 # Prints "PASSED FAILED SKIPPED" from the closing lines of cargo test, node --test, pytest and Playwright.
 count_tests() {

@@ -333,7 +333,15 @@ impl Device {
     }
 
     /// Returns memory that no tensor uses to the platform.
+    ///
+    /// In a browser it then has no owner, and whoever counts the device's buffers may destroy it.
     pub fn release_unused(&self) {
+        // What is recorded and not submitted still names the buffers.
+        if let DispatchDevice::Cube(cube) = self.burn.as_dispatch()
+            && let Err(error) = cube.client().flush()
+        {
+            log::error!("flushing before memory is released: {error}");
+        }
         self.burn.memory_cleanup();
     }
 }

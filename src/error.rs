@@ -126,6 +126,15 @@ pub enum Error {
     /// The loaded files cannot compute this.
     #[error("the loaded files need a {needed} for this, and have {found}")]
     TaskUnavailable { needed: String, found: String },
+    /// One input needs more of the device than it may have. Nothing of it was computed.
+    #[error("{what} needs {needed} bytes, found {found} {found_what}")]
+    TooLarge {
+        code: Code,
+        what: String,
+        needed: u64,
+        found: u64,
+        found_what: &'static str,
+    },
     /// A result was withheld, since it is no number.
     #[error("element {element} of the result is not finite")]
     NotFinite { element: usize },
@@ -162,7 +171,7 @@ impl Error {
             Error::Weights(error) => error.code(),
             #[cfg(feature = "cli")]
             Error::Convert(error) => error.code(),
-            Error::Device { code, .. } => *code,
+            Error::Device { code, .. } | Error::TooLarge { code, .. } => *code,
             Error::Input { source, .. } => source.code(),
             Error::Option { .. } => Code::InputInvalid,
             Error::TaskUnavailable { .. } => Code::TaskUnavailable,
@@ -174,6 +183,7 @@ impl Error {
 
     /// Whether only the input at hand is at fault, so that the others of a call can go on.
     pub fn is_of_one_input(&self) -> bool {
-        matches!(self.code(), Code::InputInvalid | Code::NotFinite)
+        matches!(self, Error::TooLarge { .. })
+            || matches!(self.code(), Code::InputInvalid | Code::NotFinite)
     }
 }

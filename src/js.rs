@@ -5,12 +5,22 @@ use wasm_bindgen::prelude::*;
 
 use crate::{Code, Error};
 
-/// `{code, message}`
+/// `{code, message}`, and where one input of a call is at fault `inputs`, which names it.
 pub(crate) fn rejection(error: &Error) -> JsValue {
-    object(&[
-        ("code", error.code().as_str().into()),
-        ("message", error.to_string().into()),
-    ])
+    let plain = |error: &Error| -> [(&'static str, JsValue); 2] {
+        [
+            ("code", error.code().as_str().into()),
+            ("message", error.to_string().into()),
+        ]
+    };
+    let Error::Input { index, source } = error else {
+        return object(&plain(error));
+    };
+    let [code, message] = plain(source);
+    let input = object(&[("index", (*index as f64).into()), code, message]);
+    let [code, message] = plain(error);
+    let inputs = ("inputs", js_sys::Array::of1(&input).into());
+    object(&[code, message, inputs])
 }
 
 /// An error of the caller's values, which TypeScript should have refused.

@@ -82,5 +82,5 @@ pub mod weights;
 #[cfg(feature = "gpu")]
 pub use device::Device;
 #[cfg(feature = "gpu")]
-pub use embedder::{Embedder, Embedding, EncodeOptions, Input};
+pub use embedder::{Embedder, Embedding, EncodeOptions, Input, Scratch};
 pub use error::{Code, Error, Result};

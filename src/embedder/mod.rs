@@ -1,11 +1,13 @@
 //! Text and pictures in, vectors out.
 
+mod memory;
 mod options;
 
 use std::collections::BTreeSet;
 
 use burn::tensor::{Tensor, TensorData};
 
+pub use memory::Scratch;
 pub use options::EncodeOptions;
 
 use crate::{
@@ -53,6 +55,7 @@ pub struct Embedder {
     kernels: Kernels,
     name: Option<String>,
     limits: image::Limits,
+    scratch: Scratch,
 }
 
 /// An input on its way into the model.
@@ -77,6 +80,7 @@ impl Embedder {
         } = loaded;
         let limits = image::Limits::default();
         let kernels = device.kernels();
+        let scratch = Scratch::new(&device, &decoder, vision.as_ref());
         Self {
             device,
             decoder,
@@ -87,6 +91,7 @@ impl Embedder {
             kernels,
             name,
             limits,
+            scratch,
         }
     }
 
@@ -94,6 +99,19 @@ impl Embedder {
     pub fn with_kernels(mut self, kernels: Kernels) -> Self {
         self.kernels = kernels;
         self
+    }
+
+    /// The same embedder, which refuses inputs that need more memory than this.
+    ///
+    /// - `limit`: bytes of the graphics device that encoding may use beside the weights
+    pub fn with_scratch_limit(mut self, limit: Option<u64>) -> Self {
+        self.scratch = self.scratch.limited(limit);
+        self
+    }
+
+    /// What encoding takes on the device beside the weights.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
     }
 
     /// The form of its operations.
@@ -161,67 +179,14 @@ impl Embedder {
                 }
             })
             .await;
-        self.device.release_unused();
+        self.release(observer);
         results
     }
 
-    /// Fails unless the model can do what the options ask; returns how to compute.
-    fn check_options(&self, options: &EncodeOptions) -> Result<Pass> {
-        let task = options.task.task();
-        if !self.tasks.contains(&task) {
-            let found: Vec<&str> = self.tasks.iter().map(|task| task.as_str()).collect();
-            return Err(Error::TaskUnavailable {
-                needed: task.as_str().into(),
-                found: match found.is_empty() {
-                    true => "no adapter".into(),
-                    false => found.join(", "),
-                },
-            });
-        }
-        if let Some(dimensions) = options.dimensions {
-            let allowed = &self.decoder.config.matryoshka_dims;
-            if options.multivector {
-                return Err(Error::Option {
-                    option: "dimensions",
-                    needed: "to be absent for multi-vectors, which are never cut".into(),
-                    found: dimensions.to_string(),
-                });
-            }
-            if !allowed.contains(&dimensions) {
-                return Err(Error::Option {
-                    option: "dimensions",
-                    needed: format!("one of {allowed:?}"),
-                    found: dimensions.to_string(),
-                });
-            }
-        }
-        if options.multivector && self.projector.is_none() {
-            return Err(Error::TaskUnavailable {
-                needed: "multi-vector projector".into(),
-                found: "none in the loaded files".into(),
-            });
-        }
-        if options.multivector && options.late_chunking {
-            return Err(Error::Option {
-                option: "lateChunking",
-                needed: "to be off for multi-vectors, which hold every token already".into(),
-                found: "on".into(),
-            });
-        }
-        if let Some(max_length) = options.max_length
-            && !(1..=self.decoder.config.max_length).contains(&max_length)
-        {
-            return Err(Error::Option {
-                option: "maxLength",
-                needed: format!("1 to {} tokens", self.decoder.config.max_length),
-                found: max_length.to_string(),
-            });
-        }
-        // Layers without an adapter by this name, all of a merged file, are computed as they are.
-        Ok(Pass {
-            adapter: Some(task),
-            kernels: self.kernels,
-        })
+    /// Returns to the platform what no tensor uses.
+    fn release<O: Observer>(&self, observer: &mut O) {
+        self.device.release_unused();
+        observer.released();
     }
 
     async fn encode_each<O: Observer>(
@@ -233,12 +198,21 @@ impl Embedder {
         mut on_done: impl FnMut(usize, usize),
     ) -> Result<Vec<Result<Embedding>>> {
         let mut results = Vec::with_capacity(inputs.len());
+        let mut held = 0;
         for input in inputs {
             observer.before_layer().await?;
             observer.began();
             results.push(match self.prepare(input, options) {
-                Ok(prepared) => {
+                Ok((prepared, needed)) => {
                     observer.prepared();
+                    // Pages of shorter inputs are of no use to a longer one; kept, those of many
+                    // lengths would add up.
+                    if needed > held {
+                        if held > 0 {
+                            self.release(observer);
+                        }
+                        held = needed;
+                    }
                     match self.encode_one(&prepared, options, pass, observer).await {
                         Err(error) if error.is_of_one_input() => Err(error),
                         other => Ok(other?),
@@ -251,14 +225,15 @@ impl Embedder {
         Ok(results)
     }
 
-    /// Everything up to the first tensor.
-    fn prepare(&self, input: &Input, options: &EncodeOptions) -> Result<Prepared> {
+    /// Everything up to the first tensor, and the bytes that the rest takes on the device.
+    fn prepare(&self, input: &Input, options: &EncodeOptions) -> Result<(Prepared, u64)> {
         let image = match input {
             Input::Text(text) => {
                 let text = prompt::full_text(options.task, text);
                 let mut tokens = self.tokenizer.encode(&text)?;
                 tokens.truncate(options.max_length.unwrap_or(self.decoder.config.max_length))?;
-                return Ok(Prepared::Text(tokens));
+                let needed = self.scratch.check_text(tokens.ids.len())?;
+                return Ok((Prepared::Text(tokens), needed));
             }
             Input::Image(bytes) => &image::decode(bytes, &self.limits)?,
             Input::Pixels(image) => image,
@@ -278,7 +253,9 @@ impl Embedder {
                 found: format!("{} tokens", prompt.ids.len()),
             });
         }
-        Ok(Prepared::Image { patches, prompt })
+        let n_patches = patches.n_rows * patches.n_cols;
+        let needed = self.scratch.check_picture(n_patches, prompt.ids.len())?;
+        Ok((Prepared::Image { patches, prompt }, needed))
     }
 
     async fn encode_one<O: Observer>(
@@ -358,6 +335,13 @@ impl Embedder {
         let mut tokens = self.tokenizer.encode(document.text())?;
         let spans = document.token_spans(&tokens, max_length)?;
         tokens.truncate(max_length)?;
+        self.scratch
+            .check_text(tokens.ids.len())
+            .map_err(|source| Error::Input {
+                // The document is all of them; the last is where it is too long.
+                index: inputs.len().saturating_sub(1),
+                source: Box::new(source),
+            })?;
         observer.prepared();
         let hidden_states = self
             .hidden_states_of_text(&tokens.ids, pass, observer)

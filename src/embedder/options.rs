@@ -1,6 +1,8 @@
 //! What a caller may ask of an embedding.
 
-use crate::text::TaskPrompt;
+use crate::{Error, Result, model::Pass, text::TaskPrompt};
+
+use super::Embedder;
 
 /// How to embed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,5 +31,66 @@ impl EncodeOptions {
             max_pixels: None,
             max_length: None,
         }
+    }
+}
+
+impl Embedder {
+    /// Fails unless the model can do what the options ask; returns how to compute.
+    pub(super) fn check_options(&self, options: &EncodeOptions) -> Result<Pass> {
+        let task = options.task.task();
+        if !self.tasks.contains(&task) {
+            let found: Vec<&str> = self.tasks.iter().map(|task| task.as_str()).collect();
+            return Err(Error::TaskUnavailable {
+                needed: task.as_str().into(),
+                found: match found.is_empty() {
+                    true => "no adapter".into(),
+                    false => found.join(", "),
+                },
+            });
+        }
+        if let Some(dimensions) = options.dimensions {
+            let allowed = &self.decoder.config.matryoshka_dims;
+            if options.multivector {
+                return Err(Error::Option {
+                    option: "dimensions",
+                    needed: "to be absent for multi-vectors, which are never cut".into(),
+                    found: dimensions.to_string(),
+                });
+            }
+            if !allowed.contains(&dimensions) {
+                return Err(Error::Option {
+                    option: "dimensions",
+                    needed: format!("one of {allowed:?}"),
+                    found: dimensions.to_string(),
+                });
+            }
+        }
+        if options.multivector && self.projector.is_none() {
+            return Err(Error::TaskUnavailable {
+                needed: "multi-vector projector".into(),
+                found: "none in the loaded files".into(),
+            });
+        }
+        if options.multivector && options.late_chunking {
+            return Err(Error::Option {
+                option: "lateChunking",
+                needed: "to be off for multi-vectors, which hold every token already".into(),
+                found: "on".into(),
+            });
+        }
+        if let Some(max_length) = options.max_length
+            && !(1..=self.decoder.config.max_length).contains(&max_length)
+        {
+            return Err(Error::Option {
+                option: "maxLength",
+                needed: format!("1 to {} tokens", self.decoder.config.max_length),
+                found: max_length.to_string(),
+            });
+        }
+        // Layers without an adapter by this name, all of a merged file, are computed as they are.
+        Ok(Pass {
+            adapter: Some(task),
+            kernels: self.kernels,
+        })
     }
 }

@@ -22,6 +22,9 @@ pub trait Observer {
         std::future::ready(Ok(()))
     }
 
+    /// Called when the device was told to give back what no tensor uses.
+    fn released(&mut self) {}
+
     /// Called with tensors as they are made, named as the goldens name them:
     /// `text.layer0.q_proj`, `vision.block3.output`.
     ///

@@ -78,12 +78,29 @@ impl WebEmbedder {
             ("maxPixels", pixels(vision.map(|vision| vision.max_pixels))),
             ("minPixels", pixels(vision.map(|vision| vision.min_pixels))),
             ("maxTokens", (text.max_length as f64).into()),
+            (
+                "longestText",
+                (embedder.scratch().longest_text() as f64).into(),
+            ),
             ("architecture", "jina-embeddings-v4".into()),
             (
                 "space",
                 embedder.name().unwrap_or("jina-embeddings-v4").into(),
             ),
         ])
+    }
+
+    /// Most bytes of the graphics device that an input takes beside the weights.
+    ///
+    /// - `n_patches`: of a picture, whose prompt has `n_tokens`
+    pub fn scratch_bytes(&self, n_tokens: f64, n_patches: Option<f64>) -> f64 {
+        let scratch = self.inner.scratch();
+        let n_tokens = n_tokens as usize;
+        let bytes = match n_patches {
+            None => scratch.of_text(n_tokens),
+            Some(n_patches) => scratch.of_picture(n_patches as usize, n_tokens),
+        };
+        bytes as f64
     }
 
     /// Embeds inputs; see `wasm-face.ts`.
@@ -93,6 +110,7 @@ impl WebEmbedder {
         options: JsValue,
         on_progress: Function,
         is_aborted: Function,
+        on_released: Function,
     ) -> Promise {
         let embedder = self.inner.clone();
         future_to_promise(async move {
@@ -107,7 +125,7 @@ impl WebEmbedder {
                 .enumerate()
                 .filter_map(|(index, input)| Some((input.as_ref().ok()?.clone(), index)))
                 .unzip();
-            let mut observer = WebObserver::new(is_aborted);
+            let mut observer = WebObserver::new(is_aborted, on_released);
             let on_done = |done: usize, total: usize| {
                 // The caller's function is not ours to fail for.
                 let _ = on_progress.call2(&JsValue::NULL, &done.into(), &total.into());
@@ -208,6 +226,7 @@ fn failed_item(error: &Error) -> JsValue {
 /// Gives the event loop its turn between layers, asks whether to stop, and keeps the time.
 struct WebObserver {
     is_aborted: Function,
+    on_released: Function,
     mark_ms: f64,
     preprocess_ms: f64,
     compute_ms: f64,
@@ -215,10 +234,11 @@ struct WebObserver {
 }
 
 impl WebObserver {
-    fn new(is_aborted: Function) -> Self {
+    fn new(is_aborted: Function, on_released: Function) -> Self {
         let mark_ms = now_ms();
         Self {
             is_aborted,
+            on_released,
             mark_ms,
             preprocess_ms: 0.0,
             compute_ms: 0.0,
@@ -247,6 +267,11 @@ impl Observer for WebObserver {
     fn prepared(&mut self) {
         self.turn_over();
         self.computing = true;
+    }
+
+    fn released(&mut self) {
+        // What it throws is no reason to withhold a result.
+        let _ = self.on_released.call0(&JsValue::NULL);
     }
 
     async fn before_layer(&mut self) -> Result<(), Stopped> {

@@ -81,7 +81,8 @@ impl WebLoader {
     ///
     /// - `kernels`: "auto", or the form of the operations on a graphics device: "tiled", "direct" or
     ///   what `Device.measure_kernels` named
-    pub fn finish(self, kernels: String) -> Promise {
+    /// - `scratch_limit`: bytes that encoding may use beside the weights
+    pub fn finish(self, kernels: String, scratch_limit: Option<f64>) -> Promise {
         let WebLoader {
             device,
             loader,
@@ -101,7 +102,10 @@ impl WebLoader {
                 for accepted in accepted.into_inner() {
                     accepted.await?;
                 }
-                Ok(Embedder::new(device.clone(), loaded?).with_kernels(kernels))
+                let limit = scratch_limit.map(|limit| limit.max(0.0) as u64);
+                Ok(Embedder::new(device.clone(), loaded?)
+                    .with_kernels(kernels)
+                    .with_scratch_limit(limit))
             };
             let embedder: Result<Embedder> = finished.await;
             let embedder = embedder.map_err(|error| rejection(&error))?;

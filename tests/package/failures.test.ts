@@ -73,11 +73,24 @@ describe('while the model computes', () => {
   });
   let face: ReturnType<typeof fakeFace>;
 
-  test('a failed allocation of one call leaves the embedder usable', async () => {
+  test('a failed allocation gives back all of the device, and the next call starts anew', async () => {
     let first = true;
-    const { embedder } = await load({ beforeEncode: () => { if (first) { first = false; throw { code: 'OUT_OF_MEMORY', message: 'needed 3 GB' }; } } });
+    const faces: ReturnType<typeof fakeFace>[] = [];
+    const worker = (): Worker => {
+      faces.push(fakeFace({ beforeEncode: () => { if (first) { first = false; throw { code: 'OUT_OF_MEMORY', message: 'needed 3 GB' }; } } }));
+      return workerWith(faces.at(-1) as ReturnType<typeof fakeFace>);
+    };
+    const embedder = await createEmbedder({ model: ONE_FILE, device: 'wasm', worker });
     await assert.rejects(embedder.encode('large', QUERY), { code: 'OUT_OF_MEMORY', message: 'needed 3 GB' });
+    assert.deepEqual(faces[0]?.log.slice(-2), ['free embedder', 'destroy device']);
     assert.ok(await embedder.encode('small', QUERY));
+    assert.equal(faces.length, 2);
+  });
+
+  test('an input that the device cannot hold is a bad input: the embedder stays, and so do the others', async () => {
+    const { embedder } = await load({ beforeEncode: (inputs) => { if (inputs.length === 1) throw { code: 'OUT_OF_MEMORY', message: 'too long', inputs: [{ index: 0, code: 'OUT_OF_MEMORY', message: 'too long' }] }; } });
+    await assert.rejects(embedder.encode('long', QUERY), { code: 'OUT_OF_MEMORY', inputs: [{ index: 0, code: 'OUT_OF_MEMORY', message: 'too long' }] });
+    assert.ok(await embedder.encode(['a', 'b'], QUERY));
   });
 
   test('a new embedder can be made after one has failed', async () => {

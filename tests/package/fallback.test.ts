@@ -246,7 +246,7 @@ describe('an embedder that changes sides', () => {
       beforeEncode: async () => {
         if (first) {
           first = false;
-          throw { code: 'OUT_OF_MEMORY', message: 'too large' };
+          throw { code: 'LIMITS_INSUFFICIENT', message: 'too large' };
         }
         await held;
       },

@@ -6,7 +6,7 @@
 //
 // Needs `npm ci` and `npm run build` in pkg-config.
 import { createHash } from 'node:crypto';
-import { cp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, relative, resolve, sep } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -20,7 +20,7 @@ const { values: options } = parseArgs({
 });
 const built_package = resolve(options.package), out = resolve(options.out);
 
-const { build } = createRequire(new URL('../../pkg-config/package.json', import.meta.url))('esbuild');
+const { build, transform } = createRequire(new URL('../../pkg-config/package.json', import.meta.url))('esbuild');
 if (!(await stat(join(built_package, 'index.js')).catch(() => undefined))) {
   console.error(`${built_package} holds no built package (index.js is missing): run "npm run build" in pkg-config first`);
   process.exit(1);
@@ -29,6 +29,8 @@ if (!(await stat(join(built_package, 'index.js')).catch(() => undefined))) {
 await rm(out, { recursive: true, force: true });
 await cp(join(here, 'public'), out, { recursive: true });
 await cp(built_package, join(out, 'jina-embeddings-web'), { recursive: true });
+const style = join(out, 'style.css');
+await writeFile(style, (await transform(await readFile(style, 'utf8'), { loader: 'css', minify: true, legalComments: 'none' })).code);
 await build({
   entryPoints: [join(here, 'src/main.ts')],
   outfile: join(out, 'main.js'),

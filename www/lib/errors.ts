@@ -8,7 +8,8 @@
  * What a program may branch on. The first group is the Rust side's (`src/error.rs`), the second this
  * package's own, and `HOSTED_*` what comes of the hosted API. The strings never change.
  *
- * - `LOCAL_UNAVAILABLE`: this runtime can compute nothing itself, whatever the device (an edge worker).
+ * - `LOCAL_UNAVAILABLE`: this runtime can compute nothing itself, whatever the device (an edge worker); or
+ *   the last load of the model ended the page, and the hosted API may serve instead.
  * - `SELFTEST_FAILED`: the device computes, and computes wrong numbers.
  * - `HOSTED_AUTH`: the key is missing, wrong or not allowed this (401, 403).
  * - `HOSTED_QUOTA`: the balance or the plan is used up (402, 403).

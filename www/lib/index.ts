@@ -3,6 +3,7 @@
 
 export { createEmbedder } from './page/create-embedder.js';
 export { availability } from './page/availability.js';
+export { forgetDevice } from './page/forget-device.js';
 export { EmbedderError, isEmbedderError } from './errors.js';
 export { compareSpaces } from './spaces.js';
 export type { SpaceRelation } from './spaces.js';
@@ -28,6 +29,7 @@ export type {
   ImageSource,
   Input,
   Licence,
+  MemoryStatement,
   MemoryUse,
   Mode,
   ModelFile,
@@ -36,6 +38,7 @@ export type {
   ModelSource,
   MultiVector,
   ProgressEvent,
+  SelfTest,
   SingleEncodeResult,
   Task,
   VectorValues,

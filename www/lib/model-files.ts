@@ -24,6 +24,10 @@ export interface ModelPlan {
   readonly name: string;
   readonly licence: string | undefined;
   readonly space: string | undefined;
+  /** Width of the decoder, where model.json states it. */
+  readonly hiddenSize?: number | undefined;
+  /** Inputs and their vectors, to be recomputed on a device that is new. */
+  readonly selfTest?: { readonly url: string; readonly sha256: string } | undefined;
 }
 
 /** The parts of a directory that the caller wants. */
@@ -170,7 +174,35 @@ export function planDirectory(json: string, directory: string, wanted: WantedPar
     // What the converter writes where its source states none.
     licence: text('licence') === 'unknown' ? undefined : text('licence'),
     space: text('space'),
+    hiddenSize: hiddenSizeOf(manifest['config']),
+    selfTest: planSelfTest(manifest['self_test'], directory, bad),
   };
+}
+
+function hiddenSizeOf(config: unknown): number | undefined {
+  const size = isRecord(config) ? config['hidden_size'] : undefined;
+  return Number.isSafeInteger(size) && (size as number) > 0 ? (size as number) : undefined;
+}
+
+function planSelfTest(entry: unknown, directory: string, bad: (what: string) => EmbedderError): ModelPlan['selfTest'] {
+  if (entry === undefined) return undefined;
+  const { path, sha256 } = isRecord(entry) ? entry : {};
+  if (typeof path !== 'string' || path === '' || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/i.test(sha256)) {
+    throw bad(`needed "self_test" to have a path and 64 hexadecimal digits of SHA-256, found ${JSON.stringify(entry)}`);
+  }
+  const url = insideOf(directory, path);
+  if (url === undefined) throw bad(`needed self_test.path to stay inside the model directory, found ${JSON.stringify(path)}`);
+  return { url, sha256: sha256.toLowerCase() };
+}
+
+/** The address of a path of the directory, unless it leads out of it. */
+function insideOf(directory: string, path: string): string | undefined {
+  try {
+    const { href } = new URL(path, directory);
+    return href.startsWith(directory) ? href : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function planEntry(entry: unknown, at: string, directory: string, bad: (what: string) => EmbedderError): PlannedFile {
@@ -185,13 +217,8 @@ function planEntry(entry: unknown, at: string, directory: string, bad: (what: st
   if (sha256 !== undefined && !(typeof sha256 === 'string' && /^[0-9a-f]{64}$/i.test(sha256))) {
     throw bad(`needed ${at}.sha256 to be 64 hexadecimal digits, found ${JSON.stringify(sha256)}`);
   }
-  let url: string | undefined;
-  try {
-    url = new URL(path, directory).href;
-  } catch {
-    // Reported below: what is no address is not inside the directory either.
-  }
-  if (url === undefined || !url.startsWith(directory)) throw bad(`needed ${at}.path to stay inside the model directory, found ${JSON.stringify(path)}`);
+  const url = insideOf(directory, path);
+  if (url === undefined) throw bad(`needed ${at}.path to stay inside the model directory, found ${JSON.stringify(path)}`);
   return {
     role: role as FileRole,
     ...(typeof task === 'string' ? { task } : {}),

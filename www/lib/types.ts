@@ -144,9 +144,30 @@ export interface EncodeTimings {
 
 /** Bytes in use: buffers on the device, and the WebAssembly memory, which never shrinks. */
 export interface MemoryUse {
+  /** On WebGPU every buffer that was made and not destroyed. */
   readonly gpu: number;
+  /** The most that `gpu` has been since loading began, on WebGPU. */
+  readonly gpuPeak?: number;
   readonly wasm: number;
 }
+
+/** What loading and encoding take of the graphics device, told before anything is downloaded. */
+export interface MemoryStatement {
+  /** The weights with what padding and rounding add; `null` where the size of a file is not told beforehand. */
+  readonly weightBytes: number | null;
+  /** Beside them, while a text of `promisedTokens` or any picture is embedded. */
+  readonly scratchBytes: number;
+  /** Both together. */
+  readonly peakBytes: number | null;
+  readonly promisedTokens: number;
+}
+
+/**
+ * What the recomputed vectors of the model directory said of this device. `remembered`: they came out right
+ * on an earlier visit, on this adapter and with this build. `none`: the model brings no vectors, or they
+ * could not be fetched.
+ */
+export type SelfTest = 'passed' | 'remembered' | 'none';
 
 export interface AdapterInfo {
   readonly name: string;
@@ -175,6 +196,8 @@ export interface ModelInfo {
   readonly minPixels: number;
   readonly maxPixels: number;
   readonly maxTokens: number;
+  /** Most tokens of a text that fits this device; longer ones are refused before they are computed. */
+  readonly longestText: number;
   /** Bytes of the files that were read. */
   readonly nBytes: number;
 }
@@ -192,6 +215,7 @@ export interface EmbedderInfo {
   readonly space: string;
   /** Right after loading. */
   readonly memory: MemoryUse;
+  readonly selfTest: SelfTest;
 }
 
 /**
@@ -274,6 +298,13 @@ export interface CreateOptions {
    * console, once per model.
    */
   readonly onLicence?: ((licence: Licence) => void) | undefined;
+  /**
+   * Most bytes of graphics memory that the model may use, weights and work together. A model that does not
+   * fit is refused with `OUT_OF_MEMORY` before it is downloaded, and so is a text that is too long, before
+   * it is computed. Default: 700 MB on an iPhone, 1.5 GB on other phones and tablets; elsewhere what the
+   * device gives when it is asked for all of it.
+   */
+  readonly gpuBudget?: number | undefined;
   readonly mode?: 'only-local' | undefined;
 }
 
@@ -316,7 +347,8 @@ export interface Licence {
 
 /**
  * Loading, step by step. First `licence`, before any weight is fetched. For each file: `initiate`, `download`, `progress` …, `upload`, `done`; over all
- * files `progress_total`; at the end `compile` and `ready`. `loaded` never falls, `total` is absent where
+ * files `progress_total`; at the end `compile`, `selftest` where the model brings vectors that this device
+ * has not recomputed yet, and `ready`. A device that is lost on the way begins anew, once. `loaded` never falls, `total` is absent where
  * the size is unknown and else never changes, and the last `progress` of each is 100.
  */
 export type ProgressEvent =
@@ -328,6 +360,7 @@ export type ProgressEvent =
   | { readonly status: 'done'; readonly file: string }
   | { readonly status: 'progress_total'; readonly loaded: number; readonly total: number; readonly progress: number }
   | { readonly status: 'compile' }
+  | { readonly status: 'selftest' }
   | { readonly status: 'ready' };
 
 export interface AvailabilityOptions {
@@ -339,6 +372,8 @@ export interface AvailabilityOptions {
   /** Default: as in {@link HybridOptions}. */
   readonly mode?: Mode | undefined;
   readonly hosted?: HostedOptions | undefined;
+  /** As in {@link CreateOptions}. */
+  readonly gpuBudget?: number | undefined;
 }
 
 /** What is possible here, asked before any weight is downloaded. */
@@ -359,6 +394,21 @@ export interface Availability {
   readonly licence?: Licence;
   /** The files that would be downloaded; `nBytes` is `null` where a size is not told beforehand. */
   readonly download?: { readonly nFiles: number; readonly nBytes: number | null };
+  /** What the model takes of the graphics device, and whether that is there; absent without a `model`. */
+  readonly memory?: MemoryStatement & {
+    /** `gpuBudget`, or the fixed budget of a phone; `null` where the device was asked instead. */
+    readonly budgetBytes: number | null;
+    /** `null` where that cannot be told: the size is unknown, or there is no WebGPU to ask. */
+    readonly fits: boolean | null;
+    readonly reason?: { readonly code: ErrorCode; readonly message: string };
+  };
+  /** What the browser lets this site store, and what it stores; absent where it does not tell. */
+  readonly storage?: { readonly quotaBytes: number; readonly usedBytes: number; readonly isPersistent: boolean };
+  /**
+   * The last time this model was loaded here, the page ended on the way. Where the hosted API is allowed,
+   * this device is left out until a load succeeds or `forgetDevice()` is called.
+   */
+  readonly crashed?: { readonly since: string };
   /** Why the model's description could not be read. */
   readonly modelError?: EmbedderError;
 }

@@ -9,10 +9,16 @@ import type { DeviceKind } from './types.js';
 
 export interface WasmFace {
   /** Compiles and starts the module; a second call returns the running instance. */
-  default(options: { module_or_path: WasmSource }): Promise<unknown>;
+  default(options: { module_or_path: WasmSource }): Promise<WasmExports | undefined>;
   /** Reports a lost device, an uncaptured GPU error or a panic for as long as the device lives. */
   create_device(kind: DeviceKind, on_event: (event: DeviceEvent) => void): Promise<WasmDevice>;
   ModelLoader: new (device: WasmDevice) => WasmModelLoader;
+}
+
+/** What the instance exports, of which one thing is used here. */
+export interface WasmExports {
+  /** Every object of JavaScript that the module holds: what is not in it, the module can never use again. */
+  readonly __wbindgen_externrefs: WebAssembly.Table;
 }
 
 export type WasmSource = string | URL | BufferSource | WebAssembly.Module;
@@ -26,7 +32,7 @@ export interface DeviceEvent {
 export interface WasmDevice {
   info(): WasmDeviceInfo;
   /** The very device that computes; `undefined` on the CPU. */
-  gpu_device(): { readonly queue: { onSubmittedWorkDone(): Promise<unknown> } } | undefined;
+  gpu_device(): WasmGpuDevice | undefined;
   /** May be called while an encode runs. */
   bytes_in_use(): { gpu: number; wasm: number };
   /** Measures which form of each operation runs fastest here, and names the choice. On WebGPU alone. */
@@ -35,6 +41,15 @@ export interface WasmDevice {
   runs_kernels(kernels: string): boolean;
   /** Frees every buffer of the device. */
   destroy(): void;
+}
+
+/** What of a `GPUDevice` is called from here. */
+export interface WasmGpuDevice {
+  readonly queue: { onSubmittedWorkDone(): Promise<unknown> };
+  readonly limits: { readonly maxBufferSize: number };
+  createBuffer(descriptor: { readonly size: number; readonly usage: number }): { readonly size: number; readonly usage: number; destroy(): void };
+  pushErrorScope(filter: 'out-of-memory' | 'validation'): void;
+  popErrorScope(): Promise<{ readonly message: string } | null>;
 }
 
 export interface WasmDeviceInfo {
@@ -60,25 +75,33 @@ export interface WasmModelLoader {
   push(chunk: Uint8Array): void;
   /** Throws where the file stopped early. */
   end_file(): void;
-  /** Consumes the loader. `kernels` is the form of the operations on WebGPU: 'auto', 'tiled', 'direct' or a measured choice. */
-  finish(kernels: string): Promise<WasmEmbedder>;
+  /**
+   * Consumes the loader. `kernels` is the form of the operations on WebGPU: 'auto', 'tiled', 'direct' or a
+   * measured choice; `scratch_limit` the bytes of the graphics device that encoding may use beside the
+   * weights.
+   */
+  finish(kernels: string, scratch_limit: number | undefined): Promise<WasmEmbedder>;
   /** Drops a loader that was not finished. */
   free(): void;
 }
 
 export interface WasmEmbedder {
   config(): WasmModelConfig;
+  /** Most bytes of the graphics device that an input takes beside the weights. */
+  scratch_bytes(n_tokens: number, n_patches: number | undefined): number;
   /** The form of the operations: a measured or fixed choice, or that of the CPU. */
   kernels(): string;
   /**
-   * `is_aborted` is asked between layers, after a turn of the event loop. An input that cannot be
-   * embedded becomes an item with `error`; what concerns the whole call rejects.
+   * `is_aborted` is asked between layers, after a turn of the event loop. `on_released` is told when the
+   * device's pools have given up what nothing uses. An input that cannot be embedded becomes an item with
+   * `error`; what concerns the whole call rejects.
    */
   encode(
     inputs: WasmInput[],
     options: WasmEncodeOptions,
     on_progress: (done: number, total: number) => void,
     is_aborted: () => boolean,
+    on_released: () => void,
   ): Promise<WasmEncodeOutput>;
   free(): void;
 }
@@ -92,6 +115,8 @@ export interface WasmModelConfig {
   maxPixels: number;
   minPixels: number;
   maxTokens: number;
+  /** Most tokens of a text that fits the device. */
+  longestText: number;
   architecture: string;
   space: string;
 }
@@ -120,7 +145,7 @@ export interface WasmEncodeOutput {
 export type WasmItem = { values: Float32Array; rows: number; tokens: number } | { error: { code: string; message: string } };
 
 /** The codes after which nothing more may be read from the device or the instance. */
-const FATAL_CODES: ReadonlySet<string> = new Set(['DEVICE_LOST', 'GPU_ERROR', 'INTERNAL']);
+const FATAL_CODES: ReadonlySet<string> = new Set(['DEVICE_LOST', 'GPU_ERROR', 'INTERNAL', 'OUT_OF_MEMORY']);
 
 /** What a failure of the face means: the error for the caller, and whether the instance still stands. */
 export interface FaceFailure {
@@ -133,7 +158,9 @@ export function faceFailure(thrown: unknown): FaceFailure {
   if (isRecord(thrown) && isErrorCode(thrown['code'])) {
     const { code } = thrown;
     const data = Array.isArray(thrown['inputs']) ? { inputs: thrown['inputs'] } : {};
-    return { error: new EmbedderError(code, reasonOf(thrown), { data }), fatal: FATAL_CODES.has(code) };
+    // What one input lacks is no failure of the device.
+    const fatal = FATAL_CODES.has(code) && !('inputs' in data);
+    return { error: new EmbedderError(code, reasonOf(thrown), { data }), fatal };
   }
   const message = `The WebAssembly module stopped: ${reasonOf(thrown)}`;
   const event = thrown instanceof WebAssembly.RuntimeError ? 'panic' : 'exception';

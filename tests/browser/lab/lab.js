@@ -1,6 +1,6 @@
 // Runs in the page: calls the built package as any page would, and puts results and errors into a form that crosses to
 // the test. `support/lab.ts` is the other end.
-import { availability, createEmbedder } from '/jina-embeddings-web/index.js';
+import { availability, createEmbedder, forgetDevice } from '/jina-embeddings-web/index.js';
 
 /** @type {Map<string, import('/jina-embeddings-web/index.js').Embedder>} */
 const embedders = new Map();
@@ -76,12 +76,15 @@ function withSignal({ signal, ...options }) {
 
 globalThis.lab = {
   availability: (options) => settle(() => availability(options)),
+  forgetDevice: () => settle(() => forgetDevice()),
 
   load: (name, { progress = false, ...options }) => settle(async () => {
     const events = [];
-    const made = await createEmbedder({ ...withSignal(options), ...(progress && { onProgress: (event) => events.push(event) }) });
+    const fallbacks = [];
+    const told = { onFallback: ({ code, message }) => fallbacks.push({ code, message }) };
+    const made = await createEmbedder({ ...withSignal(options), ...told, ...(progress && { onProgress: (event) => events.push(event) }) });
     embedders.set(name, made);
-    return { info: made.info, events };
+    return { info: made.info, events, fallbacks };
   }),
 
   encode: (name, inputs, options) => settle(async () => {

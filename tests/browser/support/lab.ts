@@ -28,7 +28,7 @@ export interface LabOptions {
   signal?: string;
 }
 
-export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number }
+export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; parts?: { images?: boolean }; gpuBudget?: number; mode?: string; hosted?: { baseURL: string } }
 export interface LabError { name: string; code?: string; message: string; recoverable?: boolean; inputs: Array<{ index: number; code: string; message: string }> }
 export type Outcome<T> = { value: T; error?: never } | { error: LabError; value?: never };
 export interface LabInfo {
@@ -36,10 +36,12 @@ export interface LabInfo {
   deviceFallback?: { code: string; message: string };
   adapter: { name: string; vendor: string; architecture: string; isFallbackAdapter: boolean };
   kernels: string;
-  model: { name: string; tasks: string[]; projectorDim: number | null; hasVision: boolean; maxTokens: number; matryoshkaDims: number[] };
+  model: { name: string; tasks: string[]; projectorDim: number | null; hasVision: boolean; maxTokens: number; longestText: number; nBytes: number; matryoshkaDims: number[] };
   space: string;
-  memory: { gpu: number; wasm: number };
+  memory: LabMemory;
+  selfTest: string;
 }
+export interface LabMemory { gpu: number; gpuPeak?: number; wasm: number }
 export interface LabResult { embeddings: Array<Vectors | null>; dimensions: number; space: string; usage: { tokens: number; images: number }; errors: LabError['inputs']; timings: Record<string, number> }
 
 interface Wire { embeddings: Array<{ base64: string; rows: number } | null>; dimensions: number; space: string; usage: LabResult['usage']; errors: LabError['inputs']; timings: Record<string, number> }
@@ -66,7 +68,7 @@ export class Lab {
   /** Errors that nobody caught in the page. */
   get uncaught(): readonly string[] { return this.#errors; }
 
-  tryLoad(name: string, options: LoadOptions): Promise<Outcome<{ info: LabInfo; events: Array<Record<string, unknown>> }>> {
+  tryLoad(name: string, options: LoadOptions): Promise<Outcome<{ info: LabInfo; events: Array<Record<string, unknown>>; fallbacks: Array<{ code: string; message: string }> }>> {
     return this.#call('load', name, options);
   }
 
@@ -104,7 +106,8 @@ export class Lab {
     return this.page.evaluate(([name, ms]) => (globalThis as never as LabGlobal).lab['abort']!(name, ms) as never, [signal, after_ms] as const);
   }
 
-  memory(name: string): Promise<Outcome<{ gpu: number; wasm: number }>> { return this.#call('memory', name); }
+  memory(name: string): Promise<Outcome<LabMemory>> { return this.#call('memory', name); }
+  forgetDevice(): Promise<Outcome<null>> { return this.#call('forgetDevice'); }
   dispose(name: string): Promise<Outcome<null>> { return this.#call('dispose', name); }
   availability(options: unknown): Promise<Outcome<Record<string, unknown>>> { return this.#call('availability', options); }
 

@@ -54,7 +54,7 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
     end_file(): void {
       log.push('end');
     }
-    async finish(kernels: string): Promise<WasmEmbedder> {
+    async finish(kernels: string, _scratchLimit: number | undefined): Promise<WasmEmbedder> {
       log.push(kernels === 'auto' ? 'finish' : `finish ${kernels}`);
       await behaviour.beforeFinish?.();
       return embedder;
@@ -75,9 +75,11 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
       maxPixels: 602_112,
       minPixels: 3136,
       maxTokens: 32_768,
+      longestText: 32_768,
       architecture: 'jina-embeddings-v4',
       space: 'space-of-the-file',
     }),
+    scratch_bytes: () => 0,
     async encode(inputs, options, onProgress, isAborted): Promise<WasmEncodeOutput> {
       log.push(`encode ${inputs.map(nameOf).join(',')}`);
       encodes.push({ inputs, options });

@@ -4,6 +4,8 @@ import type { Item } from './library';
 
 const MOVE_MS = 320;
 const SMALL_PICTURE_PX = 128;
+/** The last one's bar is still to be seen. */
+const MIN_SHARE = 0.05;
 
 export interface Place { rank: number; hit: Hit; /** Where the score lies between the worst and the best shown, for the bar. */ share: number; score: string; score_title: string }
 export interface Laid { item: Item; place?: Place | undefined }
@@ -81,7 +83,7 @@ class Card {
     this.#meter.ariaHidden = 'true';
     for (const [button, text, label, act] of [
       [this.#similar, 'Similar', `Search for what is similar to ${name}`, actions.similar],
-      [this.#why, 'Why?', `Show what of ${name} matched each word`, actions.why],
+      [this.#why, 'Why?', `Why? Show what of ${name} matched each word`, actions.why],
       [remove, '×', `Remove ${name}`, actions.remove],
     ] as const) {
       button.type = 'button';
@@ -99,12 +101,12 @@ class Card {
     const { element } = this;
     const hit = place?.hit;
     // A face is made anew only where it looks otherwise: a picture would flicker.
-    const look = JSON.stringify([state.at, hit && item.entry.kind === 'passage' ? [hit.passage.index, hit.passage.highlights] : 0]);
+    const look = JSON.stringify([state.at === 'failed' && state, hit && item.entry.kind === 'passage' ? [hit.passage.index, hit.passage.highlights] : 0]);
     if (look !== this.#shown_face) {
       this.#face.replaceChildren(face(item, hit));
       this.#shown_face = look;
-      element.dataset['state'] = state.at;
     }
+    element.dataset['state'] = state.at;
     marked(this.#name, item.entry.name, hit && item.entry.titled ? hit.titleHighlights : []);
     if (place) element.dataset['rank'] = String(place.rank);
     else delete element.dataset['rank'];
@@ -114,7 +116,7 @@ class Card {
     this.#score.hidden = this.#score.textContent === '';
     this.#score.title = place?.score_title ?? '';
     const bar = this.#meter.firstElementChild as HTMLElement;
-    bar.style.transform = place ? `scaleX(${Math.max(place.share, 0.015).toFixed(3)})` : '';
+    bar.style.transform = place ? `scaleX(${Math.max(place.share, MIN_SHARE).toFixed(3)})` : '';
     this.#meter.hidden = !place && state.at !== 'embedding';
     this.#similar.hidden = item.entry.kind !== 'picture' || state.at !== 'ready';
     this.#why.hidden = !(explains && place && item.entry.kind === 'picture');

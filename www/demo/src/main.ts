@@ -38,6 +38,8 @@ const cards = new Cards(el('results'), {
   why: (id) => { if ('text' in search.asked) void why.show(id, search.asked.text, model.info?.model.name ?? ''); },
 });
 let memory: MemoryUse | undefined;
+/** Until what is kept has been read and, on a first visit, the samples lie there, the table is not called empty. */
+let laying_out = true;
 
 function show(): void {
   const { answer } = search;
@@ -50,7 +52,8 @@ function show(): void {
   el('results').dataset['searched'] = String(hits !== undefined);
   cards.show([...ranked, ...rest.slice(0, MAX_SHOWN).map((item) => ({ item }))], model.info !== undefined && model.info.model.projectorDim !== null && 'text' in search.asked);
   const { total, waiting } = library.counts();
-  el('empty').hidden = total > 0;
+  el('empty').hidden = total > 0 || laying_out;
+  el('results').ariaBusy = String(laying_out);
   el('clear').hidden = total === 0;
   el('stop').hidden = !library.running || library.stopped;
   el('resume').hidden = !library.stopped || waiting === 0;
@@ -245,12 +248,18 @@ el('add-samples').addEventListener('click', () => void layOutSamples());
 device.addEventListener('change', () => void model.load(device.value as DeviceChoice));
 
 async function layOutSamples(): Promise<void> {
-  for (const { kind, name, body, language, names } of await samples()) {
-    const more = { ...(language ? { language } : {}), ...(names ? { names } : {}) };
-    if (kind === 'picture') await library.addPicture(body, name, more);
-    else await library.addText(await body.text(), more);
+  laying_out = true;
+  try {
+    for (const { kind, name, body, language, names } of await samples()) {
+      const more = { ...(language ? { language } : {}), ...(names ? { names } : {}) };
+      if (kind === 'picture') await library.addPicture(body, name, more);
+      else await library.addText(await body.text(), more);
+    }
+    await library.shelf.markLaidOut();
+  } finally {
+    laying_out = false;
+    changed();
   }
-  await library.shelf.markLaidOut();
 }
 
 /** Queries to try, in the language chosen. */
@@ -291,6 +300,7 @@ wireStorage(library, announce);
 setInterval(() => { if (document.visibilityState === 'visible' && library.running) void readMemory(); }, MEMORY_PAUSE_MS);
 await library.restore();
 if (await library.shelf.isNew()) void layOutSamples();
+else laying_out = false;
 void model.load(device.value as DeviceChoice);
 changed();
 void showStorage(library);

@@ -4,7 +4,7 @@
 import type { KernelForm } from '../types.js';
 import type { WasmDevice, WasmDeviceInfo } from '../wasm-face.js';
 import type { Guard } from './guard.js';
-import { recall, remember } from './remembered.js';
+import { recall, remember } from '../remembered.js';
 
 /** What `ModelLoader.finish` takes: a fixed form by its name, or a measured one. */
 export async function chooseKernels(wanted: KernelForm, device: WasmDevice, guard: Guard): Promise<string> {

@@ -7,16 +7,19 @@
 import { abortError, EmbedderError, isEmbedderError, isErrorCode, type InputError } from '../errors.js';
 import type { OpenUrl } from '../fetch-body.js';
 import type { ModelPlan, PlannedFile } from '../model-files.js';
+import { memoryNeed, outOfMemory, probeMemory } from '../memory-need.js';
 import { planModel, sizesOf } from '../plan-model.js';
 import type { EmbedderInfo, MemoryUse, ProgressEvent } from '../types.js';
-import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmInput, WasmModelLoader } from '../wasm-face.js';
+import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmExports, WasmFace, WasmInput, WasmModelLoader } from '../wasm-face.js';
 import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
 import { chooseDevice } from './device.js';
 import type { Guard } from './guard.js';
 import { chooseKernels } from './kernels.js';
 import type { LoadFace } from './load-face.js';
 import { prepareInputs, type Prepared } from './pictures.js';
+import { BufferLedger } from './buffers.js';
 import { LoadProgress } from './progress.js';
+import { DeviceTest, type Embed } from './self-test.js';
 import { streamFile } from './stream-file.js';
 
 /** Bytes handed to the GPU before waiting for it: it must not fall behind a fast source by more. */
@@ -43,11 +46,13 @@ export class Model {
   readonly #guard: Guard;
   readonly #device: WasmDevice;
   readonly #embedder: WasmEmbedder;
+  readonly #buffers: BufferLedger | undefined;
 
-  private constructor(guard: Guard, device: WasmDevice, embedder: WasmEmbedder, info: EmbedderInfo) {
+  private constructor(guard: Guard, device: WasmDevice, embedder: WasmEmbedder, buffers: BufferLedger | undefined, info: EmbedderInfo) {
     this.#guard = guard;
     this.#device = device;
     this.#embedder = embedder;
+    this.#buffers = buffers;
     this.info = info;
   }
 
@@ -55,10 +60,15 @@ export class Model {
     const { guard, signal } = hooks;
     const face = await hooks.loadFace(request.wasm);
     const { device, fallback } = await chooseDevice(face, request.device, guard);
+    const gpu = guard.call(() => device.gpu_device());
+    const buffers = gpu === undefined ? undefined : new BufferLedger(gpu, await exportsOf(face, request));
     try {
       if (signal.aborted) throw abortError(signal);
       hooks.onDeviceReady();
       const plan = await planModel(request.model, request, hooks.open, signal);
+      const test = new DeviceTest(plan, guard.call(() => device.info()), request.kernels);
+      await test.refuseKnown();
+      const scratchLimit = await holdMemory(plan, request.gpuBudget, device, hooks);
       hooks.onProgress({ status: 'licence', model: plan.name, licence: plan.licence ?? null });
       const loader = guard.call(() => new face.ModelLoader(device));
       let consumed = false;
@@ -68,19 +78,25 @@ export class Model {
         const kernels = await chooseKernels(request.kernels, device, guard);
         if (signal.aborted) throw abortError(signal);
         consumed = true;
-        const embedder = await guard.wait(() => loader.finish(kernels));
-        if (signal.aborted) {
-          embedder.free();
-          throw abortError(signal);
+        const embedder = await guard.wait(() => loader.finish(kernels, scratchLimit));
+        try {
+          const sweep = (): void => buffers?.sweep();
+          sweep();
+          const selfTest = await test.run(embedder, embedWith(embedder, sweep, hooks), hooks.open, hooks.onProgress, signal);
+          if (signal.aborted) throw abortError(signal);
+          const memory = memoryOf(guard, device, buffers);
+          const model = new Model(guard, device, embedder, buffers, { ...describe(plan, nBytes, device, embedder, fallback, guard), memory, selfTest });
+          hooks.onProgress({ status: 'ready' });
+          return model;
+        } catch (error) {
+          quietly(() => embedder.free());
+          throw error;
         }
-        const model = new Model(guard, device, embedder, describe(plan, nBytes, device, embedder, fallback, guard));
-        hooks.onProgress({ status: 'ready' });
-        return model;
       } finally {
         if (!consumed) quietly(() => loader.free());
       }
     } catch (error) {
-      quietly(() => device.destroy());
+      release(buffers, device);
       throw error;
     }
   }
@@ -139,6 +155,7 @@ export class Model {
           request.options,
           (done, total) => hooks.onProgress(done, total),
           () => signal.aborted,
+          () => this.#buffers?.sweep(),
         ),
       );
       if (output.items.length !== good.length) {
@@ -153,14 +170,55 @@ export class Model {
   }
 
   memory(): MemoryUse {
-    return this.#guard.call(() => this.#device.bytes_in_use());
+    return memoryOf(this.#guard, this.#device, this.#buffers);
   }
 
-  /** Frees the weights and the device. */
+  /** Frees the weights and the device, at once. */
   free(): void {
     quietly(() => this.#embedder.free());
-    quietly(() => this.#device.destroy());
+    release(this.#buffers, this.#device);
   }
+}
+
+/** Of the instance that runs already. */
+function exportsOf(face: WasmFace, { wasm }: OpenRequest): Promise<WasmExports | undefined> {
+  return face.default({ module_or_path: wasm ?? '' });
+}
+
+/** Destroys the device; a browser may take its time with the buffers of one, so they go first. */
+function release(buffers: BufferLedger | undefined, device: WasmDevice): void {
+  quietly(() => buffers?.destroyAll());
+  quietly(() => device.destroy());
+}
+
+function memoryOf(guard: Guard, device: WasmDevice, buffers: BufferLedger | undefined): MemoryUse {
+  const inUse = guard.call(() => device.bytes_in_use());
+  return buffers === undefined ? inUse : { ...inUse, gpu: buffers.bytes, gpuPeak: buffers.peakBytes };
+}
+
+/**
+ * Makes sure, before the first byte is fetched, that the model fits. Returns what encoding may use beside
+ * the weights; `undefined` where nobody knows.
+ *
+ * Fails with `OUT_OF_MEMORY`.
+ */
+async function holdMemory(plan: ModelPlan, budget: number | null, device: WasmDevice, { guard, open, signal }: LoadHooks): Promise<number | undefined> {
+  const gpu = guard.call(() => device.gpu_device());
+  if (gpu === undefined) return undefined;
+  const { weightBytes, scratchBytes, peakBytes } = memoryNeed(plan, await sizesOf(plan.files, open, signal));
+  if (weightBytes === null || peakBytes === null) return undefined;
+  const refused = budget === null ? await guard.wait(() => probeMemory(gpu, peakBytes)) : peakBytes > budget ? `the budget is ${budget} bytes` : undefined;
+  if (refused !== undefined) throw outOfMemory(plan.name, peakBytes, budget, refused);
+  return budget === null ? undefined : Math.max(budget - weightBytes, scratchBytes);
+}
+
+/** Embeds one input whole. */
+function embedWith(embedder: WasmEmbedder, onReleased: () => void, { guard, signal }: LoadHooks): Embed {
+  return async (input, task) => {
+    const options = { task, multivector: false, lateChunking: false };
+    const { items } = await guard.wait(() => embedder.encode([input], options, () => undefined, () => signal.aborted, onReleased));
+    return items[0] ?? { error: { message: 'no result' } };
+  };
 }
 
 /**
@@ -210,7 +268,7 @@ async function streamFiles(files: readonly PlannedFile[], loader: WasmModelLoade
   return total;
 }
 
-function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): EmbedderInfo {
+function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): Omit<EmbedderInfo, 'memory' | 'selfTest'> {
   const { space, ...config } = guard.call(() => embedder.config());
   const { kind, version: _version, ...adapter } = guard.call(() => device.info());
   return {
@@ -221,7 +279,6 @@ function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder:
     kernels: guard.call(() => embedder.kernels()),
     model: { name: plan.name, ...(plan.licence === undefined ? {} : { licence: plan.licence }), ...config, nBytes },
     space: plan.space ?? space,
-    memory: guard.call(() => device.bytes_in_use()),
   };
 }
 

@@ -36,5 +36,6 @@ async function readWasm(options: HybridOptions): Promise<HybridOptions> {
   return { ...options, wasm: (await readFile(wasm)) as BufferSource };
 }
 
+export { forgetDevice } from '../page/forget-device.js';
 export { compareSpaces } from '../spaces.js';
 export { EmbedderError, isEmbedderError } from '../errors.js';

@@ -4,36 +4,51 @@ import { abortError, EmbedderError, isEmbedderError, reasonOf, type ErrorCode } 
 import type { HostedOptions } from '../hosted/types.js';
 import { requireAdapter } from '../engine/device.js';
 import { openWith } from '../fetch-body.js';
+import { memoryNeed, outOfMemory, probeMemory } from '../memory-need.js';
 import { locateModel } from '../model-files.js';
 import { pageAddress } from '../page-address.js';
 import { planModel, sizesOf } from '../plan-model.js';
-import type { AdapterInfo, Availability, AvailabilityOptions } from '../types.js';
+import type { AdapterInfo, Availability, AvailabilityOptions, MemoryStatement } from '../types.js';
+import { crashOf, modelKey } from './crash-marker.js';
+import { budgetOf } from './create-embedder.js';
 
 /**
  * Tells where `createEmbedder` with the same options would compute, and what it would download. WebGPU is
- * asked for an adapter in the page; a worker may, in rare browsers, have none where the page has one.
+ * asked for an adapter in the page; a worker may, in rare browsers, have none where the page has one. A
+ * desktop's is asked to reserve the memory of the whole model, and gives it back at once; a phone's is not,
+ * since that may end the page.
  *
- * Rejects only with an `AbortError`.
+ * Rejects only with an `AbortError`, and with `INPUT_INVALID` for an option.
  */
 export async function availability(options: AvailabilityOptions = {}): Promise<Availability> {
   const mode = options.mode ?? (options.hosted === undefined ? 'only-local' : options.model === undefined ? 'only-hosted' : 'prefer-local');
   const { device = mode === 'prefer-local' ? 'webgpu' : 'auto', signal = new AbortController().signal } = options;
   if (signal.aborted) throw abortError(signal);
-  const webgpu = await probeWebGpu();
+  const budget = budgetOf(options.gpuBudget);
+  const { adapter, webgpu } = await probeWebGpu();
   const wasm = probeWasm();
   const onWebGpu = device !== 'wasm' && webgpu.available;
   const onWasm = device !== 'webgpu' && wasm.available;
   const hosted = mode === 'only-local' ? { available: false } : await probeHosted(options.hosted);
-  const isLocal = mode !== 'only-hosted' && wasm.available && (onWebGpu || onWasm);
+  const { needed, key, ...model } = await probeModel(options, signal);
+  const memory = needed === undefined ? undefined : await probeNeed(needed, model.licence?.model ?? 'the model', onWebGpu ? adapter : undefined, budget);
+  const crash = key === undefined ? undefined : await crashOf(key);
+  const storage = await probeStorage();
+  // A model that the graphics card cannot hold is too large for the CPU's 4 GiB and patience as well.
+  const fits = memory?.fits !== false;
+  const isLocal = mode !== 'only-hosted' && wasm.available && fits && (crash === undefined || mode === 'only-local') && (onWebGpu || onWasm);
   const source = mode.endsWith('local') ? (isLocal ? 'local' : hosted.available ? 'hosted' : null) : hosted.available ? 'hosted' : isLocal ? 'local' : null;
   return {
     source,
     // Both devices are driven by the same WebAssembly module.
-    device: !wasm.available ? null : onWebGpu ? 'webgpu' : onWasm ? 'wasm' : null,
+    device: !wasm.available || !fits ? null : onWebGpu ? 'webgpu' : onWasm ? 'wasm' : null,
     webgpu,
     wasm,
     hosted,
-    ...(await probeModel(options, signal)),
+    ...model,
+    ...(memory === undefined ? {} : { memory }),
+    ...(storage === undefined ? {} : { storage }),
+    ...(crash === undefined ? {} : { crashed: crash }),
   };
 }
 
@@ -41,11 +56,47 @@ function reason(error: unknown, code: ErrorCode): { code: ErrorCode; message: st
   return { code: isEmbedderError(error) ? error.code : code, message: reasonOf(error) };
 }
 
-async function probeWebGpu(): Promise<Availability['webgpu']> {
+async function probeWebGpu(): Promise<{ adapter?: GPUAdapter; webgpu: Availability['webgpu'] }> {
   try {
-    return { available: true, adapter: describe(await requireAdapter()) };
+    const adapter = await requireAdapter();
+    return { adapter, webgpu: { available: true, adapter: describe(adapter) } };
   } catch (error) {
-    return { available: false, reason: reason(error, 'WEBGPU_UNAVAILABLE') };
+    return { webgpu: { available: false, reason: reason(error, 'WEBGPU_UNAVAILABLE') } };
+  }
+}
+
+/** Whether the memory is there: against the budget, or by asking the device for it. */
+async function probeNeed(needed: MemoryStatement, model: string, adapter: GPUAdapter | undefined, budget: number | null): Promise<Availability['memory']> {
+  const { peakBytes } = needed;
+  if (peakBytes === null || adapter === undefined) return { ...needed, budgetBytes: budget, fits: null };
+  const why = budget === null ? await refusalOf(adapter, peakBytes) : peakBytes > budget ? `the budget is ${budget} bytes` : undefined;
+  if (why === undefined) return { ...needed, budgetBytes: budget, fits: true };
+  const { code, message } = outOfMemory(model, peakBytes, budget, why);
+  return { ...needed, budgetBytes: budget, fits: false, reason: { code, message } };
+}
+
+/** Asks a device of its own, which is gone afterwards. */
+async function refusalOf(adapter: GPUAdapter, nBytes: number): Promise<string | undefined> {
+  try {
+    const device = await adapter.requestDevice();
+    try {
+      return await probeMemory(device, nBytes);
+    } finally {
+      device.destroy();
+    }
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+async function probeStorage(): Promise<Availability['storage']> {
+  try {
+    const { storage } = (globalThis as { navigator?: { storage?: StorageManager } }).navigator ?? {};
+    if (storage === undefined) return undefined;
+    const [{ quota, usage }, isPersistent] = await Promise.all([storage.estimate(), storage.persisted()]);
+    return quota === undefined || usage === undefined ? undefined : { quotaBytes: quota, usedBytes: usage, isPersistent };
+  } catch {
+    return undefined;
   }
 }
 
@@ -81,16 +132,24 @@ async function probeHosted(options: HostedOptions | undefined): Promise<Availabi
   return offline ? { available: false, reason: { code: 'HOSTED_UNREACHABLE', message: 'The browser says that it is offline' } } : { available: true };
 }
 
-async function probeModel(options: AvailabilityOptions, signal: AbortSignal): Promise<Pick<Availability, 'download' | 'licence' | 'modelError'>> {
+interface ModelProbe extends Pick<Availability, 'download' | 'licence' | 'modelError'> {
+  readonly needed?: MemoryStatement;
+  /** What the model is called in storage. */
+  readonly key?: string;
+}
+
+async function probeModel(options: AvailabilityOptions, signal: AbortSignal): Promise<ModelProbe> {
   if (options.model === undefined) return {};
   try {
     const open = openWith(options.fetch ?? ((url, init) => fetch(url, init)));
     const wanted = { images: options.parts?.images !== false, multivector: options.parts?.multivector !== false };
-    const plan = await planModel(locateModel(options.model, pageAddress()), wanted, open, signal);
+    const located = locateModel(options.model, pageAddress());
+    const plan = await planModel(located, wanted, open, signal);
     const remote = plan.files.filter(({ source }) => 'url' in source);
     const sizes = await sizesOf(remote, open, signal);
     const nBytes = sizes.reduce<number | null>((sum, size) => (sum === null || size === undefined ? null : sum + size), 0);
-    return { download: { nFiles: remote.length, nBytes }, licence: { model: plan.name, licence: plan.licence ?? null } };
+    const needed = memoryNeed(plan, remote.length === plan.files.length ? sizes : await sizesOf(plan.files, open, signal));
+    return { download: { nFiles: remote.length, nBytes }, licence: { model: plan.name, licence: plan.licence ?? null }, needed, key: modelKey(located) };
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
     return { modelError: isEmbedderError(error) ? error : new EmbedderError('INTERNAL', reasonOf(error), { cause: error }) };

@@ -6,11 +6,13 @@ import { abortError, EmbedderError, isRecord } from '../errors.js';
 import { openWith } from '../fetch-body.js';
 import type { HostedClient } from '../hosted/client.js';
 import type { HostedInfo, HostedOptions } from '../hosted/types.js';
+import { staticBudget } from '../memory-need.js';
 import { locateModel } from '../model-files.js';
 import { pageAddress } from '../page-address.js';
 import type { CreateOptions, Embedder, EmbedderInfo, HybridOptions, Mode } from '../types.js';
 import type { WasmSource } from '../wasm-face.js';
 import type { OpenRequest } from '../worker/protocol.js';
+import { crashOf, modelKey } from './crash-marker.js';
 import { RoutedEmbedder } from './embedder.js';
 import { callsForFallback, fallbackReason, Route, tell, type Routing } from './fallback.js';
 import { licenceNotice } from './licence.js';
@@ -26,7 +28,8 @@ const INIT_TIMEOUT_MS = 60_000;
  *
  * Fails with an `EmbedderError`: `DOWNLOAD_FAILED`, `INTEGRITY`, `MODEL_INVALID` and
  * `MODEL_UNSUPPORTED` for the files; `WEBGPU_UNAVAILABLE`, `NO_ADAPTER`, `LIMITS_INSUFFICIENT` and
- * `OUT_OF_MEMORY` for the device; `WASM_INIT` and `WORKER_FAILED` for the engine; `INPUT_INVALID` and
+ * `OUT_OF_MEMORY` for the device, before the download where it can be told then; `DEVICE_LOST` where it is
+ * lost twice while loading; `SELFTEST_FAILED` where it computes wrong numbers; `WASM_INIT` and `WORKER_FAILED` for the engine; `INPUT_INVALID` and
  * `HOSTED_KEY_EXPOSED` for the options; or with an `AbortError`. Whatever was loaded by then is freed.
  */
 export function createEmbedder(options: HybridOptions): Promise<Embedder<EmbedderInfo | HostedInfo>>;
@@ -46,7 +49,10 @@ export async function makeEmbedder(options: CreateOptions | HybridOptions, aroun
   const client = mode === 'only-local' ? undefined : await hostedClient(hosted);
   const mayBeHosted = client !== undefined;
   const embedder = (routing: Omit<Routing, 'onFallback'>): RoutedEmbedder => new RoutedEmbedder(new Route({ ...routing, onFallback }), base, mayBeHosted);
-  const startLocal = async (abort: AbortSignal | undefined): Promise<LocalSide> => new LocalSide(await LocalEngine.start(setup as EngineSetup, abort));
+  const startLocal = async (abort: AbortSignal | undefined): Promise<LocalSide> => {
+    if (mayBeHosted) await refuseAfterCrash(setup as EngineSetup);
+    return new LocalSide(await LocalEngine.start(setup as EngineSetup, abort));
+  };
 
   if (client !== undefined && mode !== 'prefer-local') {
     return embedder({ side: new HostedSide(client), other: setup === undefined ? undefined : startLocal, changed: undefined });
@@ -60,6 +66,14 @@ export async function makeEmbedder(options: CreateOptions | HybridOptions, aroun
     tell(onFallback, changed);
     return embedder({ side: new HostedSide(client), other: undefined, changed });
   }
+}
+
+/** A load that ends the page would end it again, at every visit. Where there is no other side it is tried nevertheless. */
+async function refuseAfterCrash({ request }: EngineSetup): Promise<void> {
+  const crash = await crashOf(modelKey(request.model));
+  if (crash === undefined) return;
+  const message = `Loading the model here ended the page (begun ${crash.since}); this device is left out until \`forgetDevice()\` or a load without the hosted API`;
+  throw new EmbedderError('LOCAL_UNAVAILABLE', message, { data: { since: crash.since } });
 }
 
 /** Fetched only where it is wanted. */
@@ -87,6 +101,7 @@ function engineSetup(options: CreateOptions, mode: Mode, base: string | undefine
 function openRequest(options: CreateOptions, mode: Mode, base: string | undefined): OpenRequest {
   if (!isRecord(options)) throw new EmbedderError('INPUT_INVALID', 'createEmbedder needs an object with `model`');
   const { device = mode === 'prefer-local' ? 'webgpu' : 'auto', kernels = 'auto', parts, wasm, fetch, initTimeout } = options;
+  const gpuBudget = budgetOf(options.gpuBudget);
   if (device !== 'auto' && device !== 'webgpu' && device !== 'wasm') {
     throw new EmbedderError('INPUT_INVALID', `option \`device\` must be "auto", "webgpu" or "wasm", not ${JSON.stringify(device)}`);
   }
@@ -104,7 +119,15 @@ function openRequest(options: CreateOptions, mode: Mode, base: string | undefine
     multivector: parts?.multivector !== false,
     ...(wasm === undefined ? {} : { wasm: wasmSource(wasm, base) }),
     fetch: fetch === undefined ? 'own' : 'page',
+    gpuBudget,
   };
+}
+
+/** Fails with `INPUT_INVALID` where the option is no number of bytes. */
+export function budgetOf(gpuBudget: number | undefined): number | null {
+  if (gpuBudget === undefined) return staticBudget();
+  if (!(gpuBudget > 0)) throw new EmbedderError('INPUT_INVALID', `option \`gpuBudget\` must be a number of bytes above 0, not ${String(gpuBudget)}`);
+  return gpuBudget;
 }
 
 /** An address becomes absolute, since the worker's own is another. */

@@ -26,7 +26,8 @@ const HOSTED_IMPOSSIBLE: ReadonlySet<ErrorCode> = new Set([
 
 /** Whether the other side should serve what `source` failed at. An abort and a bad input never say so. */
 export function callsForFallback(source: Side['source'], error: unknown): error is EmbedderError {
-  if (isAbortError(error) || !isEmbedderError(error)) return false;
+  // An input that this device cannot hold is a bad one here, and the next call's may be good.
+  if (isAbortError(error) || !isEmbedderError(error) || error.inputs.length > 0) return false;
   return (source === 'local' ? LOCAL_IMPOSSIBLE : HOSTED_IMPOSSIBLE).has(error.code);
 }
 

@@ -4,12 +4,13 @@
 //
 //   start ─► client ─► … dies ─► (next call) start ─► client ─► …
 
-import { EmbedderError } from '../errors.js';
+import { EmbedderError, isEmbedderError } from '../errors.js';
 import type { OpenUrl } from '../fetch-body.js';
 import type { CreateOptions, EmbedderInfo, ProgressEvent } from '../types.js';
 import type { OpenRequest } from '../worker/protocol.js';
 import { Client } from './client.js';
 import { connect } from './connection.js';
+import { marked, modelKey } from './crash-marker.js';
 import { SharedTask } from './shared-task.js';
 
 export interface EngineSetup {
@@ -42,7 +43,7 @@ export class LocalEngine {
 
   /** Starts an engine and loads its model. What fails or is cancelled leaves nothing behind. */
   static async start(setup: EngineSetup, signal: AbortSignal | undefined): Promise<LocalEngine> {
-    return new LocalEngine(setup, await setup.around(() => start(setup, signal)));
+    return new LocalEngine(setup, await startMarked(setup, signal));
   }
 
   /** Of the engine that ran last. */
@@ -70,7 +71,7 @@ export class LocalEngine {
 
   async #restart(signal: AbortSignal): Promise<Running> {
     try {
-      this.#running = await this.#setup.around(() => start(this.#setup, signal));
+      this.#running = await startMarked(this.#setup, signal);
       this.#nStarts += 1;
       return this.#running;
     } catch (error) {
@@ -94,6 +95,20 @@ function isWorker(worker: CreateOptions['worker']): worker is Worker {
 
 function disposed(): EmbedderError {
   return new EmbedderError('DISPOSED', 'The embedder was disposed of');
+}
+
+/** A start that a later visit can see where it ended the page. A device lost on the way is tried once more. */
+function startMarked(setup: EngineSetup, signal: AbortSignal | undefined): Promise<Running> {
+  const attempt = (): Promise<Running> => setup.around(() => start(setup, signal));
+  return marked(modelKey(setup.request.model), async () => {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isLost = isEmbedderError(error) && error.code === 'DEVICE_LOST';
+      if (!isLost || signal?.aborted === true || isWorker(setup.worker)) throw error;
+      return attempt();
+    }
+  });
 }
 
 async function start(setup: EngineSetup, signal: AbortSignal | undefined): Promise<Running> {

@@ -68,6 +68,8 @@ export interface OpenRequest {
   readonly wasm?: WasmSource;
   /** `page`: ask the page for bytes, since the caller gave a `fetch`. */
   readonly fetch: 'own' | 'page';
+  /** Bytes of graphics memory that may be used; `null`: as much as the device gives. */
+  readonly gpuBudget: number | null;
 }
 
 export interface EncodeRequest {

@@ -15,6 +15,11 @@ export async function remember(key: string, value: string): Promise<void> {
   await transact('readwrite', (facts) => facts.put(value, key));
 }
 
+/** Forgets everything. */
+export async function forgetAll(): Promise<void> {
+  await transact('readwrite', (facts) => facts.clear());
+}
+
 async function transact<T>(mode: IDBTransactionMode, run: (facts: IDBObjectStore) => IDBRequest<T>): Promise<T | undefined> {
   if (typeof indexedDB === 'undefined') return undefined;
   try {
