@@ -37,20 +37,9 @@ if __name__ == "__main__":
     part("tokens", e5, [t if "\ufffd" not in t and t.strip() else "" for t in tokens])
     for lang in LANGUAGES:
         part("names." + lang, e5, [n[lang][0] for n in texts["emoji"].values() if lang in n])
-    shorts = {lang: [row[1] for row in train["debian." + lang]] for lang in ("en", "de", "fr", "it", "ja", "es", "pt", "ru", "ko", "pl")}
-    for lang, rows in shorts.items():
-        rows = sorted(set(rows)); rng.shuffle(rows)
-        shorts[lang] = rows[: 16000 if lang == "en" else 4000]
+    lines = sorted({row[1] for row in train["debian.en"]})
+    rng.shuffle(lines)
     glosses = [f"{a}: {b}" for a, b in rng.sample(train["wordnet"], 14000)]
-    minilm = MiniLM()
-    part("debian.en", e5, shorts["en"], most=40)
+    part("debian.en", e5, lines[:16000], most=40)
     part("wordnet", e5, glosses, most=40)
-    part("debian.en.minilm", minilm, shorts["en"], most=40)
-    part("wordnet.minilm", minilm, glosses, most=40)
-    for lang in shorts:
-        part("debian." + lang, e5, shorts[lang], most=40)
-    for lang in LANGUAGES:
-        part("declaration." + lang, e5, texts["declaration"].get(lang, [])[:44], most=64)
-    for lang in LANGUAGES:
-        words = sorted({k for n in texts["emoji"].values() for k in n.get(lang, [None])[1:]})
-        part("keywords." + lang, e5, words)
+    part("wordnet.minilm", MiniLM(), glosses, most=40)

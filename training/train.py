@@ -168,6 +168,7 @@ def main():
     p.add_argument("--run", default="base")
     p.add_argument("--rate", type=float, default=5e-4)
     p.add_argument("--pictures", type=float, default=0.45, help="share of steps on pictures")
+    p.add_argument("--second", action="store_true", help="the second part: begins where the first ended, at 0.6 of its rates, mostly with names")
     p.add_argument("--no-pictures", action="store_true", help="texts alone: while the pictures are still being drawn")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seed", type=int, default=1)
@@ -207,6 +208,11 @@ def main():
         drawn, drawn_place = torch.from_numpy(meaning[[place[c] for c in chars]]), {c: i for i, c in enumerate(chars)}
     evaluation = Evaluation(text, pairs, pictures)
     run = Run(folder, a.minutes, model, a.rate)
+    if a.second and not (folder / "second").exists():
+        (folder / "second").touch()
+        run.used, run.step = 0.0, 0
+        for g in run.opt.param_groups:
+            g["base"] *= 0.6
     encode = lambda texts, prefix, most: model.text(*text.batch(texts, prefix, most)).float()
 
     def same(xs):
@@ -217,7 +223,7 @@ def main():
     def pictures_step():
         # A tower that knows nothing would teach the texts to be all alike, which is the quickest way down: it learns
         # alone at first, the decoder's weights join later, the names' side last.
-        part = run.used / run.seconds
+        part = 1.0 if a.second else run.used / run.seconds
         pixels, words, entries = pictures.batch(192)
         model.model.requires_grad_(part > 0.25)
         seen = model.picture(pixels).float()
@@ -237,6 +243,8 @@ def main():
         if pictures and rng.random() < a.pictures:
             return pictures_step()
         dice = rng.random()
+        if a.second and rng.random() < 0.65:
+            dice = 0.6  # names
         if dice < 0.46:
             lang = rng.choices(list(DEBIAN), DEBIAN.values())[0]
             q, d = pairs.descriptions(lang, 160)

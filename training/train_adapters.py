@@ -133,7 +133,9 @@ def main():
 
         @torch.no_grad()
         def measure():
-            if task != "code":
+            if task == "text-matching":
+                return None
+            if task == "retrieval":
                 return evaluation(model, task)
             model.eval()
             rows = random.Random(3).sample(pairs.test["code"], 300)
@@ -143,7 +145,7 @@ def main():
             model.train()
             return out
 
-        run.log(task=task, eval=measure(), start=True)
+        run.log(task=task, start=True)
         run.run(lambda: step(), measure, every=10_000)
         torch.save({"model": model.state_dict()}, source)
         if run.stop:
