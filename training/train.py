@@ -168,7 +168,7 @@ def main():
     p.add_argument("--run", default="base")
     p.add_argument("--rate", type=float, default=5e-4)
     p.add_argument("--pictures", type=float, default=0.45, help="share of steps on pictures")
-    p.add_argument("--second", action="store_true", help="the second part: begins where the first ended, at 0.6 of its rates, mostly with names")
+    p.add_argument("--second", action="store_true", help="the second part: begins where the first ended, mostly with names")
     p.add_argument("--no-pictures", action="store_true", help="texts alone: while the pictures are still being drawn")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seed", type=int, default=1)
@@ -203,6 +203,7 @@ def main():
     sizes = [math.sqrt(len(t[1])) * (3 if "." not in t[0] or t[0].endswith(".en") else 1) for t in targets]
     meaning, place = meanings(teacher, {c: n for c, n in pairs.held.items()}, LANGUAGES)
     name_of = {n["en"][0]: torch.from_numpy(meaning[place[c]]) for c, n in pairs.emoji.items()}
+    named, meant = list(pairs.emoji), torch.from_numpy(meaning)
     if pictures:
         chars = sorted({pictures.entries[i]["char"] for i in pictures.train} - {None})
         drawn, drawn_place = torch.from_numpy(meaning[[place[c] for c in chars]]), {c: i for i, c in enumerate(chars)}
@@ -211,8 +212,6 @@ def main():
     if a.second and not (folder / "second").exists():
         (folder / "second").touch()
         run.used, run.step = 0.0, 0
-        for g in run.opt.param_groups:
-            g["base"] *= 0.6
     encode = lambda texts, prefix, most: model.text(*text.batch(texts, prefix, most)).float()
 
     def same(xs):
@@ -243,8 +242,15 @@ def main():
         if pictures and rng.random() < a.pictures:
             return pictures_step()
         dice = rng.random()
-        if a.second and rng.random() < 0.65:
-            dice = 0.6  # names
+        if a.second and rng.random() < 0.8:
+            # Which of all emoji is named? As for pictures.
+            chars = rng.sample(named, 384)
+            z = encode([pairs.name(pairs.emoji[c], 0.15) for c in chars], QUERY, 24)
+            loss = 0
+            for d in (32, 64, 128, TARGET):
+                s = F.normalize(z[:, :d], dim=-1) @ F.normalize(meant[:, :d], dim=-1).T / TEMPERATURE
+                loss = loss + F.cross_entropy(s, torch.tensor([place[c] for c in chars])) / 4
+            return "which name", loss
         if dice < 0.46:
             lang = rng.choices(list(DEBIAN), DEBIAN.values())[0]
             q, d = pairs.descriptions(lang, 160)
