@@ -4,6 +4,7 @@
 //   dist/node.js     what a server imports         dist/wasm/          the module, as wasm-bindgen made it
 //   dist/worker.js   the worker's script           dist/hosted.js      the hosted API, without the module
 //   dist/engine.js   what all of them compute with dist/openai.js, …   adapters to other libraries
+//   dist/weights.js  where weights come from and are kept: part of the engine; loaded by a page that asks
 //   dist/search.js   the sub-path `./search`; beside it search-worker.js, search-engine.js (what the worker
 //                    runs) and search-formats.js (HTML and Markdown, loaded when first needed)
 //   dist/edge.js     the sub-path `./edge`, with forms for Node and for workerd
@@ -27,7 +28,7 @@ const TYPED_ENTRIES = ['index.d.ts', 'search/index.d.ts', 'hosted/index.d.ts', '
 const WASM_FILES = ['jina_embeddings_web.js', 'jina_embeddings_web_bg.wasm', 'jina_embeddings_edge.js', 'jina_embeddings_edge_bg.wasm'];
 const searchEntries = { search: join(lib, 'search/index.ts'), 'search-engine': join(lib, 'search/engine/index.ts'), 'search-worker': join(lib, 'search/worker.ts'), 'search-formats': join(lib, 'search/formats/index.ts') };
 
-/** `#wasm`, `#engine` and `#hosted` are files beside the output; everything else is bundled. */
+/** `#wasm`, `#engine`, `#weights` and `#hosted` are files beside the output; everything else is bundled. */
 const besideTheOutput = {
   name: 'beside-the-output',
   setup({ onResolve }) {
@@ -37,6 +38,7 @@ const besideTheOutput = {
     onResolve({ filter: /^#edge-wasm-module$/ }, () => ({ path: './wasm/jina_embeddings_edge_bg.wasm', external: true }));
     onResolve({ filter: /^#search-(engine|formats)$/ }, ({ path }) => ({ path: `./${path.slice(1)}.js`, external: true }));
     onResolve({ filter: /^#hosted$/ }, () => ({ path: './hosted.js', external: true }));
+    onResolve({ filter: /^#weights$/ }, () => ({ path: './weights.js', external: true }));
   },
 };
 
@@ -70,6 +72,7 @@ const { metafile } = await build({
     index: join(lib, 'index.ts'),
     engine: join(lib, 'engine/index.ts'),
     worker: join(lib, 'worker/index.ts'),
+    weights: join(lib, 'weights/index.ts'),
     hosted: join(lib, 'hosted/index.ts'),
     openai: join(lib, 'adapters/openai.ts'),
     'ai-sdk': join(lib, 'adapters/ai-sdk.ts'),

@@ -29,6 +29,7 @@ await build({
   nodePaths: [join(here, 'node_modules')],
   alias: {
     '#hosted': join(here, '../www/lib/hosted/index.ts'),
+    '#weights': join(here, '../www/lib/weights/index.ts'),
     '#engine': join(here, '../www/lib/engine/index.ts'),
     '#wasm': join(tests, 'support/fake-module.ts'),
     '#search-engine': join(here, '../www/lib/search/engine/index.ts'),

@@ -6,10 +6,11 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$REPO"
 
-steps=(soak loss)
+steps=(memory soak loss)
 
 describe() {
   case $1 in
+    memory) say "what inputs take of the device at the published widths, against the statement" ;;
     soak) say "2,000 calls on one embedder, 50 embedders one after the other; results to bench/results/soak.md" ;;
     loss) say "the device lost at every submit and refused at every buffer of a load and of a call" ;;
   esac
@@ -20,6 +21,17 @@ browser_tests() {
   cargo test --locked --quiet --no-run --test command
   JINA_EMBED=$CARGO_TARGET_DIR/debug/jina-embed CHROMIUM_PATH=$(find_chromium) \
     npm run --silent test:browser --prefix pkg-config -- "$@"
+}
+
+run_memory() {
+  local wide
+  wide=$(mktemp -d)
+  python3 bench/make_wide.py "$wide/published" --layers 1 --vision-layers 1
+  cargo test --locked --quiet --no-run --test gpu_memory --test command
+  "$CARGO_TARGET_DIR/debug/jina-embed" convert --from "$wide/published" --to "$wide/model" --dtype q4_0
+  use_software_vulkan
+  JINA_WIDE=$wide/model cargo test --locked --test gpu_memory -- --ignored --nocapture
+  rm -rf "$wide"
 }
 
 run_soak() {

@@ -393,6 +393,25 @@ fn a_text_model_cut_into_parts_is_the_same_model() {
 }
 
 #[test]
+fn model_json_tells_the_hash_of_every_piece_that_a_browser_fetches() {
+    let room = tempfile::tempdir().unwrap();
+    let manifest = convert_to(room.path(), Dtype::F32, Dtype::F32);
+    for file in &manifest.files {
+        let bytes = fs::read(room.path().join("model").join(&file.path)).unwrap();
+        let pieces = file.pieces.as_ref().unwrap();
+        assert_eq!(pieces.n_bytes, 4 << 20);
+        let hashes: Vec<String> = bytes
+            .chunks(pieces.n_bytes as usize)
+            .map(|piece| {
+                let hash = Sha256::digest(piece);
+                hash.iter().map(|byte| format!("{byte:02x}")).collect()
+            })
+            .collect();
+        assert_eq!(pieces.sha256, hashes, "{}", file.path);
+    }
+}
+
+#[test]
 fn model_json_tells_the_truth_about_every_file() {
     let room = tempfile::tempdir().unwrap();
     let returned = convert_to(room.path(), Dtype::Q4_0, Dtype::Q8_0);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
-use super::manifest::{Manifest, ManifestFile, hex};
+use super::manifest::{Manifest, ManifestFile, PIECE_BYTES, Pieces, hex};
 use super::plan::{FilePlan, Origin, Runs};
 use super::source::Source;
 use crate::gguf;
@@ -73,6 +73,7 @@ impl Destination {
         let out = Hashed {
             out: BufWriter::new(file),
             hash: Sha256::new(),
+            pieces: PieceHashes::default(),
             n_bytes: 0,
         };
         let mut stream = plan.writer.begin(out).map_err(io_error)?;
@@ -111,6 +112,7 @@ impl Destination {
             task: plan.task,
             n_bytes: hashed.n_bytes,
             sha256: hex(&hashed.hash.finalize()),
+            pieces: Some(hashed.pieces.finish()),
         })
     }
 
@@ -208,18 +210,76 @@ fn chunks(runs: Runs) -> impl Iterator<Item = (usize, usize)> {
 struct Hashed<W: Write> {
     out: W,
     hash: Sha256,
+    pieces: PieceHashes,
     n_bytes: u64,
+}
+
+/// The hashes of the pieces that a browser fetches.
+#[derive(Default)]
+struct PieceHashes {
+    done: Vec<String>,
+    /// The piece under way, and bytes of it.
+    hash: Sha256,
+    n_bytes: u64,
+}
+
+impl PieceHashes {
+    fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = PIECE_BYTES - self.n_bytes;
+            let (taken, rest) = bytes.split_at(bytes.len().min(room as usize));
+            self.hash.update(taken);
+            self.n_bytes += taken.len() as u64;
+            bytes = rest;
+            if self.n_bytes == PIECE_BYTES {
+                self.done.push(hex(&self.hash.finalize_reset()));
+                self.n_bytes = 0;
+            }
+        }
+    }
+
+    fn finish(mut self) -> Pieces {
+        if self.n_bytes > 0 {
+            self.done.push(hex(&self.hash.finalize()));
+        }
+        Pieces {
+            n_bytes: PIECE_BYTES,
+            sha256: self.done,
+        }
+    }
 }
 
 impl<W: Write> Write for Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n_bytes = self.out.write(bytes)?;
         self.hash.update(&bytes[..n_bytes]);
+        self.pieces.update(&bytes[..n_bytes]);
         self.n_bytes += n_bytes as u64;
         Ok(n_bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_hashed_alike_however_the_bytes_come() {
+        let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 5).map(|i| (i % 251) as u8).collect();
+        let needed: Vec<String> = bytes
+            .chunks(PIECE_BYTES as usize)
+            .map(|piece| hex(&Sha256::digest(piece)))
+            .collect();
+        for n_at_once in [1 << 20, 5_000_001, bytes.len()] {
+            let mut hashes = PieceHashes::default();
+            bytes
+                .chunks(n_at_once)
+                .for_each(|chunk| hashes.update(chunk));
+            assert_eq!(hashes.finish().sha256, needed);
+        }
     }
 }

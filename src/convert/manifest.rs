@@ -85,6 +85,22 @@ pub struct ManifestFile {
     pub n_bytes: u64,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// The hashes of its pieces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Pieces>,
+}
+
+/// Bytes of every piece of a file but the last: what a browser asks a server for at once.
+pub(super) const PIECE_BYTES: u64 = 4 << 20;
+
+/// What lets a browser verify a file piece by piece, before any of it reaches the device, and by
+/// the means that it has for bytes in one place, which are ten times as fast as its own code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pieces {
+    /// Length of every piece but the last.
+    pub n_bytes: u64,
+    /// SHA-256 of each piece, in hexadecimal.
+    pub sha256: Vec<String>,
 }
 
 impl Manifest {

@@ -23,7 +23,7 @@ mod vision;
 use std::path::{Path, PathBuf};
 
 pub use error::Error;
-pub use manifest::{ConfigSummary, Manifest, ManifestFile, Role};
+pub use manifest::{ConfigSummary, Manifest, ManifestFile, Pieces, Role};
 
 use crate::gguf::TensorType;
 use config::ModelConfig;

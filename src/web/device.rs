@@ -1,6 +1,6 @@
 //! The device as JavaScript sees it, and its events.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, rc::Rc};
 
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
@@ -16,7 +16,22 @@ use super::{event_loop::now_ms, field, object, rejection};
 
 thread_local! {
     /// Who hears of a panic: the `on_event` of every device.
-    static LISTENERS: RefCell<Vec<Function>> = const { RefCell::new(Vec::new()) };
+    static LISTENERS: RefCell<Vec<Listener>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Who hears of a device's failures. The runtime never lets go of a device, so what is destroyed
+/// lets go of its listener: behind it hangs all that was made for the device.
+#[derive(Clone)]
+struct Listener(Rc<RefCell<Option<Function>>>);
+
+impl Listener {
+    fn tell(&self, event: &JsValue) {
+        let on_event = self.0.borrow().clone();
+        if let Some(on_event) = on_event {
+            // What the listener throws is its own affair.
+            let _ = on_event.call1(&JsValue::NULL, event);
+        }
+    }
 }
 
 /// Tells every listener of a panic before it traps: afterwards nothing here runs any more, and the
@@ -29,7 +44,7 @@ pub fn announce_panics() {
             // A panic while listeners change is announced to none; its trap still throws.
             if let Ok(listeners) = listeners.try_borrow() {
                 for listener in listeners.iter() {
-                    let _ = listener.call1(&JsValue::NULL, &event);
+                    listener.tell(&event);
                 }
             }
         });
@@ -48,7 +63,9 @@ fn event(kind: &str, code: Code, message: &str) -> JsValue {
 #[wasm_bindgen(js_name = Device)]
 pub struct WebDevice {
     inner: Device,
-    on_event: Function,
+    listener: Listener,
+    /// Hears of errors that no scope caught.
+    uncaptured: RefCell<Option<Closure<dyn Fn(JsValue)>>>,
 }
 
 /// Makes a device of `kind` "webgpu" or "wasm" and reports its failures to `on_event`.
@@ -63,8 +80,13 @@ pub async fn create_device(kind: String, on_event: Function) -> Result<WebDevice
             )));
         }
     };
-    LISTENERS.with(|listeners| listeners.borrow_mut().push(on_event.clone()));
-    let device = WebDevice { inner, on_event };
+    let listener = Listener(Rc::new(RefCell::new(Some(on_event))));
+    LISTENERS.with(|listeners| listeners.borrow_mut().push(listener.clone()));
+    let device = WebDevice {
+        inner,
+        listener,
+        uncaptured: RefCell::default(),
+    };
     device.listen();
     Ok(device)
 }
@@ -153,8 +175,18 @@ impl WebDevice {
         LISTENERS.with(|listeners| {
             listeners
                 .borrow_mut()
-                .retain(|listener| *listener != self.on_event);
+                .retain(|listener| !Rc::ptr_eq(&listener.0, &self.listener.0));
         });
+        // May be the very call that is under way, so the function itself stays until this does.
+        if let Some(handler) = &*self.uncaptured.borrow() {
+            self.event_target("removeEventListener", handler.as_ref());
+        }
+        // wgpu's own, which it never takes back.
+        let gpu_device = self.gpu_device();
+        if !gpu_device.is_undefined() {
+            let _ = Reflect::set(&gpu_device, &"onuncapturederror".into(), &JsValue::NULL);
+        }
+        self.listener.0.take();
         self.inner.destroy();
     }
 }
@@ -171,7 +203,7 @@ impl WebDevice {
             return;
         }
         if let Ok(lost) = field(&gpu_device, "lost").dyn_into::<Promise>() {
-            let (device, on_event) = (self.inner.clone(), self.on_event.clone());
+            let (device, listener) = (self.inner.clone(), self.listener.clone());
             spawn_local(async move {
                 let Ok(info) = wasm_bindgen_futures::JsFuture::from(lost).await else {
                     return;
@@ -187,10 +219,10 @@ impl WebDevice {
                     code: Code::DeviceLost,
                     message: message.clone(),
                 });
-                let _ = on_event.call1(&JsValue::NULL, &event("lost", Code::DeviceLost, &message));
+                listener.tell(&event("lost", Code::DeviceLost, &message));
             });
         }
-        let (device, on_event) = (self.inner.clone(), self.on_event.clone());
+        let (device, listener) = (self.inner.clone(), self.listener.clone());
         let handler = Closure::<dyn Fn(JsValue)>::new(move |uncaptured: JsValue| {
             let error = field(&uncaptured, "error");
             let message = field(&error, "message").as_string().unwrap_or_default();
@@ -203,17 +235,18 @@ impl WebDevice {
                 code,
                 message: message.clone(),
             });
-            let _ = on_event.call1(&JsValue::NULL, &event("error", code, &message));
+            listener.tell(&event("error", code, &message));
         });
-        let add = field(&gpu_device, "addEventListener");
-        if let Ok(add) = add.dyn_into::<Function>() {
-            let _ = Reflect::apply(
-                &add,
-                &gpu_device,
-                &js_sys::Array::of2(&"uncapturederror".into(), handler.as_ref()),
-            );
+        self.event_target("addEventListener", handler.as_ref());
+        self.uncaptured.replace(Some(handler));
+    }
+
+    /// Adds or removes a listener of `uncapturederror`.
+    fn event_target(&self, method: &str, handler: &JsValue) {
+        let gpu_device = self.gpu_device();
+        if let Ok(method) = field(&gpu_device, method).dyn_into::<Function>() {
+            let arguments = js_sys::Array::of2(&"uncapturederror".into(), handler);
+            let _ = Reflect::apply(&method, &gpu_device, &arguments);
         }
-        // It listens for as long as the GPUDevice lives, which is not known here.
-        handler.forget();
     }
 }

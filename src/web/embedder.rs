@@ -90,19 +90,6 @@ impl WebEmbedder {
         ])
     }
 
-    /// Most bytes of the graphics device that an input takes beside the weights.
-    ///
-    /// - `n_patches`: of a picture, whose prompt has `n_tokens`
-    pub fn scratch_bytes(&self, n_tokens: f64, n_patches: Option<f64>) -> f64 {
-        let scratch = self.inner.scratch();
-        let n_tokens = n_tokens as usize;
-        let bytes = match n_patches {
-            None => scratch.of_text(n_tokens),
-            Some(n_patches) => scratch.of_picture(n_patches as usize, n_tokens),
-        };
-        bytes as f64
-    }
-
     /// Embeds inputs; see `wasm-face.ts`.
     pub fn encode(
         &self,

@@ -95,14 +95,16 @@ impl Stream {
                     return Ok(());
                 }
                 Parsed::Complete(header) => {
-                    sink.header(&header)?;
-                    let bytes = std::mem::take(bytes);
                     self.position = header.data_offset.min(bytes.len() as u64);
+                    // The header's own bytes make room for what is made of it: a wasm memory never shrinks.
+                    let rest = bytes[self.position as usize..].to_vec();
+                    drop(std::mem::take(bytes));
+                    sink.header(&header)?;
                     let mut body = Body::new(header);
                     body.begin(sink)?;
                     self.state = State::Body(body);
                     // What came after the header belongs to the tensors.
-                    return self.push(&bytes[self.position as usize..], sink);
+                    return self.push(&rest, sink);
                 }
             }
         }

@@ -206,8 +206,11 @@ test('a heavy model is not downloaded before the visitor says so', async ({ page
   page.on('request', (request) => { if (request.url().endsWith('.gguf')) asked.push(request.url()); });
   await page.route('**/models/tiny/model.json', async (route) => {
     const response = await route.fetch();
-    const card = await response.json() as { files: Array<{ n_bytes: number }> };
-    for (const file of card.files) file.n_bytes += 1e9;
+    const card = await response.json() as { files: Array<{ n_bytes: number; pieces?: unknown }> };
+    for (const file of card.files) {
+      file.n_bytes += 1e9;
+      delete file.pieces;
+    }
     await route.fulfill({ response, json: card });
   });
   await page.goto(site);

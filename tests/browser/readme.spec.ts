@@ -28,7 +28,7 @@ const HTML = `<!doctype html>
 
 interface Compiler { transformSync(code: string, options: { loader: 'ts'; target: string }): { code: string } }
 
-/** The blocks of TypeScript, in their order: embedding, search. */
+/** The blocks of TypeScript, in their order: embedding, search, weights. */
 function snippet(i: number): string {
   const readme = readFileSync(join(REPOSITORY, 'README.md'), 'utf8');
   const found = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)][i];
@@ -58,14 +58,14 @@ async function run(page: Page, site: string, i: number): Promise<unknown[][]> {
 test('the types of the snippets hold in the strictest reading', () => {
   const directory = join(REPOSITORY, 'target/browser-readme');
   mkdirSync(directory, { recursive: true });
-  for (const i of [0, 1]) writeFileSync(join(directory, `snippet${i}.ts`), `${snippet(i)}\nexport {};\n`);
+  for (const i of [0, 1, 2]) writeFileSync(join(directory, `snippet${i}.ts`), `${snippet(i)}\nexport {};\n`);
   writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify({
     compilerOptions: {
       strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, noEmit: true,
       target: 'es2022', module: 'esnext', moduleResolution: 'bundler', lib: ['es2023', 'dom'], types: [],
       paths: { 'jina-embeddings-web': [join(PACKAGE, 'dist/index.d.ts')], 'jina-embeddings-web/search': [join(PACKAGE, 'dist/search/index.d.ts')] },
     },
-    files: ['snippet0.ts', 'snippet1.ts'],
+    files: ['snippet0.ts', 'snippet1.ts', 'snippet2.ts'],
   }));
   const compiler = join(PACKAGE, 'node_modules/typescript/bin/tsc');
   try {
@@ -102,4 +102,11 @@ test('the search snippet runs in a page and finds what its words say', async ({ 
   expect(hits[0]![0]).toBe('cat');
   expect(hits[0]![2]).toBe('Chelsea, a sleeping cat');
   expect(logged.at(-1)).toEqual([1]);
+});
+
+test('the snippet about weights runs in a page: what was to be fetched is kept, and then deleted', async ({ page, site }) => {
+  const [before, kept, deleted] = await run(page, site, 2);
+  expect(before).toEqual([expect.any(Number), 'bytes to fetch', 0, 'are here']);
+  expect(kept!.slice(1, 4)).toEqual(['files', before![0], 'bytes']);
+  expect(deleted).toEqual([before![0], 'bytes deleted']);
 });

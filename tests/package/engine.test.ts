@@ -105,7 +105,7 @@ describe('a fetch through the page', () => {
   test('asks for each chunk, and no more after the end', async () => {
     const posted: string[] = [];
     const answers = [
-      { type: 'fetch-head', id: 1, head: { status: 200, statusText: '', contentLength: '2' } },
+      { type: 'fetch-head', id: 1, head: { status: 200, statusText: '', contentLength: '2', contentRange: null, etag: null, lastModified: null } },
       { type: 'fetch-chunk', id: 1, bytes: Uint8Array.of(1, 2) },
       { type: 'fetch-end', id: 1 },
     ] as const;

@@ -10,7 +10,7 @@ const GB = 1e9;
 
 function plan(roles: readonly ('text' | 'vision')[]): ModelPlan {
   return {
-    files: roles.map((role) => ({ role, name: role, source: { url: `https://weights.test/${role}` }, nBytes: undefined, sha256: undefined })),
+    files: roles.map((role) => ({ role, name: role, source: { url: `https://weights.test/${role}` }, nBytes: undefined, sha256: undefined, pieces: undefined })),
     name: 'v4', licence: undefined, space: undefined,
   };
 }

@@ -24,6 +24,12 @@ test('the engine knows nothing of the page', () => {
   }
 });
 
+test('what fetches and keeps weights knows nothing of the engine, the page or the module', () => {
+  for (const file of sources.filter((name) => name.startsWith('weights/'))) {
+    for (const { target, typeOnly } of importsOf(file)) assert.ok(typeOnly || !/^(?:engine|page|worker|node|search)\/|wasm/.test(target), `${file} imports ${target}`);
+  }
+});
+
 test('the page runs the engine only through #engine, and shares no more of it than the question for an adapter', () => {
   for (const file of sources.filter((name) => name.startsWith('page/'))) {
     for (const { target, typeOnly } of importsOf(file)) {
@@ -47,6 +53,10 @@ test('the hosted client and the adapters carry nothing of the engine, the page o
     for (const file of files) assert.ok(!/^(?:engine|page|worker|node)\/|wasm/.test(file), `${entry} reaches ${file}`);
     if (entry.startsWith('adapters/')) assert.deepEqual([...files].filter((file) => file.startsWith('hosted/')), [], entry);
   }
+});
+
+test('the page loads what keeps weights only through #weights, when it is asked', () => {
+  assert.deepEqual([...reached('index.ts')].filter((file) => file.startsWith('weights/')), ['weights/check-cache.ts']);
 });
 
 test('the page reaches the hosted client only through #hosted', () => {

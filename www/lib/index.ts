@@ -3,6 +3,7 @@
 
 export { createEmbedder } from './page/create-embedder.js';
 export { availability } from './page/availability.js';
+export { cachedWeights, clearWeights } from './page/weight-cache.js';
 export { forgetDevice } from './page/forget-device.js';
 export { EmbedderError, isEmbedderError } from './errors.js';
 export { compareSpaces } from './spaces.js';
@@ -14,6 +15,9 @@ export type {
   AdapterName,
   Availability,
   AvailabilityOptions,
+  CachedFile,
+  CachedWeights,
+  CacheOption,
   CreateOptions,
   DeviceKind,
   Embedder,
@@ -42,4 +46,6 @@ export type {
   SingleEncodeResult,
   Task,
   VectorValues,
+  WeightCacheOptions,
+  WeightStore,
 } from './types.js';

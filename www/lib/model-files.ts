@@ -16,7 +16,14 @@ export interface PlannedFile extends WireFile {
   readonly nBytes: number | undefined;
   /** Lower-case hexadecimal. */
   readonly sha256: string | undefined;
+  /** How the file is cut into pieces where that is not as {@link PIECE_BYTES} has it, and their hashes, where model.json tells them. */
+  readonly pieces: { readonly nBytes: number; readonly sha256: readonly string[] | undefined } | undefined;
 }
+
+/** Bytes of every piece but a file's last: what is asked of a server at once, and kept under one name. */
+export const PIECE_BYTES = 4 << 20;
+/** A model.json may have smaller ones, down to this. */
+const MIN_PIECE_BYTES = 1 << 14;
 
 /** The files of a model, and what model.json says about them. */
 export interface ModelPlan {
@@ -131,7 +138,7 @@ export function isBlob(value: unknown): value is Blob {
 export function planGivenFiles(files: readonly WireFile[]): ModelPlan {
   const name = files[0]?.name ?? '';
   return {
-    files: files.map((file) => ({ ...file, nBytes: sizeOf(file.source), sha256: undefined })),
+    files: files.map((file) => ({ ...file, nBytes: sizeOf(file.source), sha256: undefined, pieces: undefined })),
     name: name.replace(SPLIT_FILE, '').replace(/\.gguf$/, ''),
     licence: undefined,
     space: undefined,
@@ -226,5 +233,21 @@ function planEntry(entry: unknown, at: string, directory: string, bad: (what: st
     source: { url },
     nBytes: nBytes as number | undefined,
     sha256: (sha256 as string | undefined)?.toLowerCase(),
+    pieces: planPieces(entry['pieces'], nBytes as number | undefined, `${at}.pieces`, bad),
   };
+}
+
+function planPieces(pieces: unknown, nBytes: number | undefined, at: string, bad: (what: string) => EmbedderError): PlannedFile['pieces'] {
+  if (pieces === undefined || nBytes === undefined) return undefined;
+  if (!isRecord(pieces)) throw bad(`needed ${at} to be an object, found ${JSON.stringify(pieces)}`);
+  const pieceBytes = pieces['n_bytes'] as number;
+  if (!Number.isSafeInteger(pieceBytes) || pieceBytes < MIN_PIECE_BYTES || pieceBytes > PIECE_BYTES) {
+    throw bad(`needed ${at}.n_bytes to be a number of bytes from ${MIN_PIECE_BYTES} to ${PIECE_BYTES}, found ${JSON.stringify(pieces['n_bytes'])}`);
+  }
+  const hashes = pieces['sha256'];
+  const needed = Math.ceil(nBytes / pieceBytes);
+  if (!Array.isArray(hashes) || hashes.length !== needed || !hashes.every((hash: unknown) => typeof hash === 'string' && /^[0-9a-f]{64}$/i.test(hash))) {
+    throw bad(`needed ${at}.sha256 to be a list of ${needed} hashes of 64 hexadecimal digits`);
+  }
+  return { nBytes: pieceBytes, sha256: hashes.map((hash: string) => hash.toLowerCase()) };
 }

@@ -256,7 +256,58 @@ export interface ModelFiles {
 export type ModelSource = string | URL | Blob | ModelFiles;
 
 /** The part of `fetch` that this package calls. */
-export type Fetch = (url: string, init: { readonly signal: AbortSignal; readonly method?: 'GET' | 'HEAD' }) => Promise<Response>;
+export type Fetch = (
+  url: string,
+  init: { readonly signal: AbortSignal; readonly method?: 'GET' | 'HEAD'; readonly headers?: { readonly range: string }; readonly cache?: 'no-store' },
+) => Promise<Response>;
+
+/**
+ * A place for weights, in pieces of at most 4 MiB. What the names mean is this package's affair; a store
+ * keeps a value under its name whole or not at all. Any method may reject: then the load goes on without
+ * it, and says so with the event `uncached`.
+ */
+export interface WeightStore {
+  /** The names of all that is kept. */
+  names(): Promise<readonly string[]>;
+  /** What was put under the name, or `undefined`. `room` is a buffer that it may be read into. */
+  get(name: string, room?: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Keeps a copy of the bytes. Rejects with an error of the name `QuotaExceededError` where there is no room. */
+  put(name: string, bytes: Uint8Array): Promise<void>;
+  /** Resolves also where there is nothing of that name. */
+  delete(name: string): Promise<void>;
+}
+
+/**
+ * Where downloaded weights are kept. `'auto'`: in the origin private file system, else in Cache Storage,
+ * else nowhere. `false`: nowhere. Or a store of the caller's own.
+ */
+export type CacheOption = 'auto' | 'opfs' | 'cache-api' | false | WeightStore;
+
+export interface WeightCacheOptions {
+  /** Default: `'auto'`. */
+  readonly cache?: CacheOption | undefined;
+  /** Only what belongs to this model. Default: everything. */
+  readonly model?: ModelSource | undefined;
+}
+
+/** A file of weights that lies on this device, whole or in part. */
+export interface CachedFile {
+  readonly name: string;
+  /** Where it came from; `null` where that is no longer known. */
+  readonly url: string | null;
+  /** Of the whole file; `null` where no server told. */
+  readonly nBytes: number | null;
+  /** Of it on this device. */
+  readonly nBytesCached: number;
+  /** All of it is here, and was verified. Else the next load of its model goes on from here. */
+  readonly complete: boolean;
+}
+
+export interface CachedWeights {
+  readonly files: readonly CachedFile[];
+  /** Of all of them on this device. */
+  readonly nBytes: number;
+}
 
 export type KernelForm = 'auto' | 'measure' | 'tiled' | 'direct';
 
@@ -288,6 +339,11 @@ export interface CreateOptions {
   readonly wasm?: URL | string | BufferSource | WebAssembly.Module | undefined;
   /** Stands in for `fetch`, in the calling thread; the bytes are passed on to the worker. */
   readonly fetch?: Fetch | undefined;
+  /**
+   * Where downloaded weights are kept, so that they are downloaded once. Default: `'auto'`. The browser is
+   * asked to keep them when disk space runs low (`navigator.storage.persist`), which some ask the visitor.
+   */
+  readonly cache?: CacheOption | undefined;
   /**
    * Milliseconds the worker may stay silent before it has its device ready; then the call rejects with
    * `WORKER_FAILED`. Downloads are not timed. Default: 60,000.
@@ -349,16 +405,19 @@ export interface Licence {
  * Loading, step by step. First `licence`, before any weight is fetched. For each file: `initiate`, `download`, `progress` …, `upload`, `done`; over all
  * files `progress_total`; at the end `compile`, `selftest` where the model brings vectors that this device
  * has not recomputed yet, and `ready`. A device that is lost on the way begins anew, once. `loaded` never falls, `total` is absent where
- * the size is unknown and else never changes, and the last `progress` of each is 100.
+ * the size is unknown and else never changes, and the last `progress` of each is 100. `cached` are the
+ * bytes of the file that lie on this device already. `uncached` is a warning, told once: the weights are
+ * loaded, but not kept, because there is no room (`QUOTA`) or the store failed (`IO`).
  */
 export type ProgressEvent =
   | { readonly status: 'licence'; readonly model: string; readonly licence: string | null }
   | { readonly status: 'initiate'; readonly file: string }
-  | { readonly status: 'download'; readonly file: string }
+  | { readonly status: 'download'; readonly file: string; readonly cached: number }
   | { readonly status: 'progress'; readonly file: string; readonly loaded: number; readonly total?: number; readonly progress?: number }
   | { readonly status: 'upload'; readonly file: string; readonly loaded: number; readonly total: number; readonly progress: number }
   | { readonly status: 'done'; readonly file: string }
   | { readonly status: 'progress_total'; readonly loaded: number; readonly total: number; readonly progress: number }
+  | { readonly status: 'uncached'; readonly code: ErrorCode; readonly message: string }
   | { readonly status: 'compile' }
   | { readonly status: 'selftest' }
   | { readonly status: 'ready' };
@@ -369,6 +428,8 @@ export interface AvailabilityOptions {
   readonly parts?: CreateOptions['parts'];
   readonly signal?: AbortSignal | undefined;
   readonly fetch?: Fetch | undefined;
+  /** Default: `'auto'`. */
+  readonly cache?: CacheOption | undefined;
   /** Default: as in {@link HybridOptions}. */
   readonly mode?: Mode | undefined;
   readonly hosted?: HostedOptions | undefined;
@@ -392,8 +453,8 @@ export interface Availability {
   readonly hosted: { readonly available: boolean; readonly reason?: { readonly code: ErrorCode; readonly message: string } };
   /** The model's name and the licence of its weights. */
   readonly licence?: Licence;
-  /** The files that would be downloaded; `nBytes` is `null` where a size is not told beforehand. */
-  readonly download?: { readonly nFiles: number; readonly nBytes: number | null };
+  /** What would be downloaded, and what lies here already; `nBytes` is `null` where a size is not told beforehand. */
+  readonly download?: { readonly nFiles: number; readonly nBytes: number | null; readonly nBytesCached: number };
   /** What the model takes of the graphics device, and whether that is there; absent without a `model`. */
   readonly memory?: MemoryStatement & {
     /** `gpuBudget`, or the fixed budget of a phone; `null` where the device was asked instead. */

@@ -87,8 +87,6 @@ export interface WasmModelLoader {
 
 export interface WasmEmbedder {
   config(): WasmModelConfig;
-  /** Most bytes of the graphics device that an input takes beside the weights. */
-  scratch_bytes(n_tokens: number, n_patches: number | undefined): number;
   /** The form of the operations: a measured or fixed choice, or that of the CPU. */
   kernels(): string;
   /**

@@ -1,6 +1,6 @@
 // Runs in the page: calls the built package as any page would, and puts results and errors into a form that crosses to
 // the test. `support/lab.ts` is the other end.
-import { availability, createEmbedder, forgetDevice } from '/jina-embeddings-web/index.js';
+import { availability, cachedWeights, clearWeights, createEmbedder, forgetDevice } from '/jina-embeddings-web/index.js';
 
 /** @type {Map<string, import('/jina-embeddings-web/index.js').Embedder>} */
 const embedders = new Map();
@@ -74,6 +74,26 @@ function withSignal({ signal, ...options }) {
   return { ...options, signal: controller.signal };
 }
 
+/** A store of the page's own, that keeps what it is given in this page's memory. */
+const memory = new Map();
+const memoryStore = {
+  names: async () => [...memory.keys()],
+  get: async (name) => memory.get(name)?.slice(),
+  put: async (name, bytes) => void memory.set(name, bytes.slice()),
+  delete: async (name) => void memory.delete(name),
+};
+
+/** `cache: 'own'` is the page's own store, `ownFetch` its own `fetch`, and `asFiles` makes files of the model's addresses. */
+async function withOwn({ cache, ownFetch, asFiles, model, ...options }) {
+  const file = async (url) => new File([await bytesOf(url)], url.split('/').at(-1));
+  return {
+    ...options,
+    model: asFiles ? Object.fromEntries(await Promise.all(Object.entries(model).map(async ([role, url]) => [role, await file(url)]))) : model,
+    ...(cache !== undefined && { cache: cache === 'own' ? memoryStore : cache }),
+    ...(ownFetch && { fetch: (url, init) => fetch(url, init) }),
+  };
+}
+
 globalThis.lab = {
   availability: (options) => settle(() => availability(options)),
   forgetDevice: () => settle(() => forgetDevice()),
@@ -82,7 +102,7 @@ globalThis.lab = {
     const events = [];
     const fallbacks = [];
     const told = { onFallback: ({ code, message }) => fallbacks.push({ code, message }) };
-    const made = await createEmbedder({ ...withSignal(options), ...told, ...(progress && { onProgress: (event) => events.push(event) }) });
+    const made = await createEmbedder({ ...withSignal(await withOwn(options)), ...told, ...(progress && { onProgress: (event) => events.push(event) }) });
     embedders.set(name, made);
     return { info: made.info, events, fallbacks };
   }),
@@ -103,6 +123,10 @@ globalThis.lab = {
     if (after_ms === 0) controller.abort();
     else setTimeout(() => controller.abort(), after_ms);
   },
+
+  cached: (options) => settle(async () => cachedWeights(options)),
+  clear: (options) => settle(async () => clearWeights(options)),
+  ownKept: () => [...memory.values()].reduce((sum, { length }) => sum + length, 0),
 
   memory: (name) => settle(() => embedder(name).memory()),
   dispose: (name) => settle(() => embedder(name).dispose()),

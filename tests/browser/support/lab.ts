@@ -28,7 +28,7 @@ export interface LabOptions {
   signal?: string;
 }
 
-export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; parts?: { images?: boolean }; gpuBudget?: number; mode?: string; hosted?: { baseURL: string } }
+export interface LoadOptions { model: unknown; device: DeviceKind | 'auto'; kernels?: 'auto' | 'measure' | 'tiled' | 'direct'; worker?: string | false; signal?: string; progress?: boolean; initTimeout?: number; parts?: { images?: boolean }; gpuBudget?: number; mode?: string; hosted?: { baseURL: string }; cache?: 'opfs' | 'cache-api' | 'own' | false; ownFetch?: boolean; asFiles?: boolean }
 export interface LabError { name: string; code?: string; message: string; recoverable?: boolean; inputs: Array<{ index: number; code: string; message: string }> }
 export type Outcome<T> = { value: T; error?: never } | { error: LabError; value?: never };
 export interface LabInfo {
@@ -43,6 +43,8 @@ export interface LabInfo {
 }
 export interface LabMemory { gpu: number; gpuPeak?: number; wasm: number }
 export interface LabResult { embeddings: Array<Vectors | null>; dimensions: number; space: string; usage: { tokens: number; images: number }; errors: LabError['inputs']; timings: Record<string, number> }
+
+export interface Cached { nBytes: number; files: Array<{ name: string; url: string | null; nBytes: number | null; nBytesCached: number; complete: boolean }> }
 
 interface Wire { embeddings: Array<{ base64: string; rows: number } | null>; dimensions: number; space: string; usage: LabResult['usage']; errors: LabError['inputs']; timings: Record<string, number> }
 
@@ -109,6 +111,10 @@ export class Lab {
   memory(name: string): Promise<Outcome<LabMemory>> { return this.#call('memory', name); }
   forgetDevice(): Promise<Outcome<null>> { return this.#call('forgetDevice'); }
   dispose(name: string): Promise<Outcome<null>> { return this.#call('dispose', name); }
+  cached(options: object = {}): Promise<Outcome<Cached>> { return this.#call('cached', options); }
+  clear(options: object = {}): Promise<Outcome<number>> { return this.#call('clear', options); }
+  /** Bytes in the store that is the page's own. */
+  ownKept(): Promise<number> { return this.page.evaluate(() => (globalThis as never as LabGlobal).lab['ownKept']!() as number); }
   availability(options: unknown): Promise<Outcome<Record<string, unknown>>> { return this.#call('availability', options); }
 
   /** Gives a command to lab/sabotage.js, and waits until it is carried out. */

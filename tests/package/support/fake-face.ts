@@ -79,7 +79,6 @@ export function fakeFace(behaviour: Behaviour = {}): FakeFace {
       architecture: 'jina-embeddings-v4',
       space: 'space-of-the-file',
     }),
-    scratch_bytes: () => 0,
     async encode(inputs, options, onProgress, isAborted): Promise<WasmEncodeOutput> {
       log.push(`encode ${inputs.map(nameOf).join(',')}`);
       encodes.push({ inputs, options });

@@ -33,10 +33,13 @@ export class FakeWorker extends EventTarget {
   }
 }
 
+/** Downloads that break are gone on with at once: no test waits. */
+const RETRY_PAUSE_MS = 0;
+
 /** A worker whose engine runs `face`, typed as the `Worker` that `createEmbedder` takes. */
 export function workerWith(face: FakeFace | LoadFace): Worker & FakeWorker {
   const worker = new FakeWorker();
-  serve(worker.inside as unknown as Endpoint, typeof face === 'function' ? face : async () => face, uncaughtInWorker(worker.scope));
+  serve(worker.inside as unknown as Endpoint, typeof face === 'function' ? face : async () => face, uncaughtInWorker(worker.scope), RETRY_PAUSE_MS);
   return worker as unknown as Worker & FakeWorker;
 }
 

@@ -7,7 +7,7 @@ import { Cards, type Laid } from './cards';
 import { LANGUAGES, QUERIES, samples, type Language } from './collection';
 import { DEFAULT_MODEL, hasLearnt, MAX_SHOWN } from './config';
 import { el, setText } from './dom';
-import { codeOf, sentenceFor } from './errors';
+import { sentenceFor } from './errors';
 import { showFacts } from './facts';
 import { count, duration } from './format';
 import { wireIntake } from './intake';
@@ -130,11 +130,7 @@ function modelChanged(): void {
   el('cpu-notice').hidden = !reason;
   if (reason) setText('cpu-notice', cpuNotice(reason.code));
   if (info) announce(`${info.model.name} is ready on the ${info.device === 'webgpu' ? 'GPU' : 'CPU'}.`);
-  else if (state.at === 'failed') {
-    announce(sentenceFor(state.error));
-    // A damaged file must not be kept for the next try.
-    if (codeOf(state.error) === 'INTEGRITY') void globalThis.caches?.delete('light-table-models').catch(() => false);
-  }
+  else if (state.at === 'failed') announce(sentenceFor(state.error));
   changed();
 }
 

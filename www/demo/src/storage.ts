@@ -1,7 +1,8 @@
 // What the page keeps on this device: how much, out of it in the forms of other programs, and away with it.
+import { cachedWeights, clearWeights } from 'jina-embeddings-web';
 import { el, setText } from './dom';
 import { sentenceFor } from './errors';
-import { bytes } from './format';
+import { bytes, count } from './format';
 import type { Library } from './library';
 
 export function wireStorage(library: Library, tell: (sentence: string) => void): void {
@@ -21,6 +22,7 @@ export function wireStorage(library: Library, tell: (sentence: string) => void):
   });
   guarded('forget', async () => {
     await library.forget();
+    await clearWeights();
     // The page's own files stay: without them it would no longer open offline.
     for (const name of await caches.keys()) if (name.startsWith('light-table') && !name.startsWith('light-table-page-')) await caches.delete(name);
     location.reload();
@@ -28,8 +30,13 @@ export function wireStorage(library: Library, tell: (sentence: string) => void):
 }
 
 export async function showStorage(library: Library): Promise<void> {
-  const [estimate, info] = await Promise.all([navigator.storage?.estimate?.().catch(() => undefined), library.index?.info().catch(() => undefined)]);
+  const [estimate, info, weights] = await Promise.all([
+    navigator.storage?.estimate?.().catch(() => undefined),
+    library.index?.info().catch(() => undefined),
+    cachedWeights().catch(() => undefined),
+  ]);
   const parts = [
+    weights?.nBytes ? `Weights: ${count(weights.files.length, 'file')}, ${bytes(weights.nBytes)}.` : '',
     info ? `Index: ${info.documents} documents, ${bytes(info.fileBytes)} (${STORAGE_NAMES[info.storage]}).` : 'No index yet.',
     estimate?.usage === undefined ? '' : `In all ${bytes(estimate.usage)} on this device.`,
     library.shelf.full ? 'The browser’s storage is full: what was added last is kept for this visit only.' : library.shelf.lasts ? '' : 'This browser keeps nothing of this page after the visit.',

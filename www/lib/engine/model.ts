@@ -4,31 +4,31 @@
 //
 // Anything that fails or is cancelled on the way frees what was made before it.
 
+import { descriptionsIn, openWeightStore, planModel, remoteFacts, type RemoteFacts } from '#weights';
 import { abortError, EmbedderError, isEmbedderError, isErrorCode, type InputError } from '../errors.js';
 import type { OpenUrl } from '../fetch-body.js';
-import type { ModelPlan, PlannedFile } from '../model-files.js';
+import type { ModelPlan } from '../model-files.js';
 import { memoryNeed, outOfMemory, probeMemory } from '../memory-need.js';
-import { planModel, sizesOf } from '../plan-model.js';
-import type { EmbedderInfo, MemoryUse, ProgressEvent } from '../types.js';
-import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmExports, WasmFace, WasmInput, WasmModelLoader } from '../wasm-face.js';
+import type { EmbedderInfo, MemoryUse, ProgressEvent, WeightStore } from '../types.js';
+import type { WasmDevice, WasmEmbedder, WasmEncodeOutput, WasmExports, WasmFace, WasmInput } from '../wasm-face.js';
 import type { EncodeReply, EncodeRequest, OpenRequest } from '../worker/protocol.js';
 import { chooseDevice } from './device.js';
 import type { Guard } from './guard.js';
 import { chooseKernels } from './kernels.js';
 import type { LoadFace } from './load-face.js';
+import { loadFiles } from './load-files.js';
 import { prepareInputs, type Prepared } from './pictures.js';
 import { BufferLedger } from './buffers.js';
-import { LoadProgress } from './progress.js';
 import { DeviceTest, type Embed } from './self-test.js';
-import { streamFile } from './stream-file.js';
-
-/** Bytes handed to the GPU before waiting for it: it must not fall behind a fast source by more. */
-const UPLOAD_WINDOW_BYTES = 32 << 20;
 
 export interface LoadHooks {
   readonly guard: Guard;
   readonly open: OpenUrl;
   readonly loadFace: LoadFace;
+  /** The caller's store, where the request says that weights are kept there. */
+  readonly pageStore: WeightStore;
+  /** Before a broken download is gone on with, the first time. */
+  readonly retryPauseMs: number;
   readonly signal: AbortSignal;
   onProgress(event: ProgressEvent): void;
   /** Module and device stand; what follows takes as long as the download. */
@@ -65,15 +65,19 @@ export class Model {
     try {
       if (signal.aborted) throw abortError(signal);
       hooks.onDeviceReady();
-      const plan = await planModel(request.model, request, hooks.open, signal);
+      const { model: wire, cache } = request;
+      const store = await openWeightStore(cache === 'page' ? hooks.pageStore : cache);
+      const plan = await planModel(wire, request, hooks.open, signal, store && descriptionsIn(store));
       const test = new DeviceTest(plan, guard.call(() => device.info()), request.kernels);
       await test.refuseKnown();
-      const scratchLimit = await holdMemory(plan, request.gpuBudget, device, hooks);
+      const facts = await remoteFacts(plan.files, hooks.open, signal);
+      const scratchLimit = await holdMemory(plan, facts, request.gpuBudget, device, guard);
       hooks.onProgress({ status: 'licence', model: plan.name, licence: plan.licence ?? null });
       const loader = guard.call(() => new face.ModelLoader(device));
       let consumed = false;
       try {
-        const nBytes = await streamFiles(plan.files, loader, device, hooks);
+        const folder = wire.kind === 'directory' ? wire.url : undefined;
+        const nBytes = await loadFiles(plan.files, facts, loader, device, { ...hooks, store, isBrowsersStore: cache !== 'page', folder });
         hooks.onProgress({ status: 'compile' });
         const kernels = await chooseKernels(request.kernels, device, guard);
         if (signal.aborted) throw abortError(signal);
@@ -202,14 +206,14 @@ function memoryOf(guard: Guard, device: WasmDevice, buffers: BufferLedger | unde
  *
  * Fails with `OUT_OF_MEMORY`.
  */
-async function holdMemory(plan: ModelPlan, budget: number | null, device: WasmDevice, { guard, open, signal }: LoadHooks): Promise<number | undefined> {
+async function holdMemory(plan: ModelPlan, facts: readonly RemoteFacts[], budget: number | null, device: WasmDevice, guard: Guard): Promise<number | undefined> {
   const gpu = guard.call(() => device.gpu_device());
   if (gpu === undefined) return undefined;
-  const { weightBytes, scratchBytes, peakBytes } = memoryNeed(plan, await sizesOf(plan.files, open, signal));
+  const { weightBytes, peakBytes } = memoryNeed(plan, facts.map(({ nBytes }) => nBytes));
   if (weightBytes === null || peakBytes === null) return undefined;
   const refused = budget === null ? await guard.wait(() => probeMemory(gpu, peakBytes)) : peakBytes > budget ? `the budget is ${budget} bytes` : undefined;
   if (refused !== undefined) throw outOfMemory(plan.name, peakBytes, budget, refused);
-  return budget === null ? undefined : Math.max(budget - weightBytes, scratchBytes);
+  return budget === null ? undefined : budget - weightBytes;
 }
 
 /** Embeds one input whole. */
@@ -231,41 +235,6 @@ function quietly(free: () => void): void {
   } catch {
     // A trap reports itself through the device's events.
   }
-}
-
-/** Returns the number of bytes read. */
-async function streamFiles(files: readonly PlannedFile[], loader: WasmModelLoader, device: WasmDevice, hooks: LoadHooks): Promise<number> {
-  const { guard, open, signal } = hooks;
-  const sizes = await sizesOf(files, open, signal);
-  const progress = new LoadProgress(files.map(({ name }, i) => ({ name, nBytes: sizes[i] })), hooks.onProgress);
-  const queue = guard.call(() => device.gpu_device())?.queue;
-  let total = 0;
-  let sinceDrain = 0;
-  for (const [i, file] of files.entries()) {
-    progress.initiate(i);
-    guard.call(() => loader.begin_file(file.role, file.task, file.name, file.nBytes));
-    await streamFile(
-      file,
-      open,
-      {
-        onOpen: (stated) => progress.download(i, stated),
-        onBytes: (loaded) => progress.advance(i, loaded),
-        sink: async (bytes) => {
-          guard.call(() => loader.push(bytes));
-          total += bytes.length;
-          sinceDrain += bytes.length;
-          if (queue !== undefined && sinceDrain >= UPLOAD_WINDOW_BYTES) {
-            sinceDrain = 0;
-            await guard.wait(() => queue.onSubmittedWorkDone());
-          }
-        },
-      },
-      signal,
-    );
-    guard.call(() => loader.end_file());
-    progress.done(i);
-  }
-  return total;
 }
 
 function describe(plan: ModelPlan, nBytes: number, device: WasmDevice, embedder: WasmEmbedder, deviceFallback: EmbedderInfo['deviceFallback'], guard: Guard): Omit<EmbedderInfo, 'memory' | 'selfTest'> {

@@ -12,6 +12,8 @@ interface Exchange {
   readonly reject: (error: unknown) => void;
 }
 
+const NO_ANSWER: FetchHead = { status: 0, statusText: 'no answer', contentLength: null, contentRange: null, etag: null, lastModified: null };
+
 /** The engine's end of all fetches through the page. */
 export class PageFetch {
   readonly #post: (message: ToPage) => void;
@@ -30,10 +32,10 @@ export class PageFetch {
     else exchange?.resolve(answer);
   }
 
-  readonly open: OpenUrl = async (url, method, signal): Promise<OpenBody> => {
+  readonly open: OpenUrl = async (url, method, signal, options): Promise<OpenBody> => {
     const id = ++this.#lastId;
-    const first = await this.#ask(id, signal, { type: 'fetch', id, url, method });
-    const head: FetchHead = first.type === 'fetch-head' ? first.head : { status: 0, statusText: 'no answer', contentLength: null };
+    const first = await this.#ask(id, signal, { type: 'fetch', id, url, method, ...(options === undefined ? {} : { options }) });
+    const head: FetchHead = first.type === 'fetch-head' ? first.head : NO_ANSWER;
     let ended = method === 'HEAD';
     return {
       head,

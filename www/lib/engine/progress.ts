@@ -33,11 +33,10 @@ export class LoadProgress {
     this.#emit({ status: 'initiate', file: this.#file(index).name });
   }
 
-  /** The file's bytes begin to arrive; `claimed` is the size that the server states, if any. */
-  download(index: number, claimed: number | undefined): void {
+  /** The file's bytes begin to arrive; `cached` of them are on this device already. */
+  download(index: number, cached: number): void {
     const file = this.#file(index);
-    file.total ??= claimed;
-    this.#emit({ status: 'download', file: file.name });
+    this.#emit({ status: 'download', file: file.name, cached });
     this.#report(file);
   }
 

@@ -4,8 +4,7 @@
 //
 //   model.json "self_test" ─► self-test.json ─► inputs ─► this device ─► cosine with the stored vectors
 
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import { hashOfText, sha256Hex } from '#weights';
 import { EmbedderError, isEmbedderError, isRecord, reasonOf } from '../errors.js';
 import { readWhole, type OpenUrl } from '../fetch-body.js';
 import type { ModelPlan } from '../model-files.js';
@@ -78,7 +77,7 @@ function keyOf(plan: ModelPlan, device: WasmDeviceInfo, kernels: string): string
   const { userAgent = '' } = (globalThis as { navigator?: { userAgent?: string } }).navigator ?? {};
   const weights = [...plan.files.map((file) => file.sha256 ?? file.name), plan.selfTest.sha256];
   const parts = [device.kind, adapterKey(device), kernels, userAgent, ...weights];
-  return `selftest/${bytesToHex(sha256(utf8ToBytes(JSON.stringify(parts))))}`;
+  return `selftest/${hashOfText(JSON.stringify(parts))}`;
 }
 
 /** Those whose parts of the model are loaded. */
@@ -128,7 +127,7 @@ async function readCases({ selfTest, space }: ModelPlan, open: OpenUrl, signal: 
     if (isEmbedderError(error) && error.code === 'DOWNLOAD_FAILED') return undefined;
     throw error;
   }
-  const found = bytesToHex(sha256(bytes));
+  const found = await sha256Hex(bytes);
   if (found !== selfTest.sha256) throw new EmbedderError('INTEGRITY', `${url}: needed SHA-256 ${selfTest.sha256}, found ${found}`, { data: { url, needed: selfTest.sha256, found } });
   const bad = (what: string): EmbedderError => new EmbedderError('MODEL_INVALID', `${url}: ${what}`, { data: { url } });
   let file: unknown;

@@ -10,6 +10,7 @@ import { Guard } from './guard.js';
 import type { LoadFace } from './load-face.js';
 import { Model } from './model.js';
 import { PageFetch } from './page-fetch.js';
+import { PageStore } from './page-store.js';
 import type { Uncaught } from './uncaught.js';
 
 /**
@@ -25,15 +26,20 @@ interface EncodeJob {
   readonly arrived: number;
 }
 
+/** Before a broken download is gone on with, the first time. */
+const RETRY_PAUSE_MS = 250;
+
 /** Answers what arrives at `endpoint` until it is told to close. */
-export function serve(endpoint: Endpoint, loadFace: LoadFace, uncaught: Uncaught): void {
-  new Engine(endpoint, loadFace, uncaught);
+export function serve(endpoint: Endpoint, loadFace: LoadFace, uncaught: Uncaught, retryPauseMs = RETRY_PAUSE_MS): void {
+  new Engine(endpoint, loadFace, uncaught, retryPauseMs);
 }
 
 class Engine {
   readonly #endpoint: Endpoint;
   readonly #loadFace: LoadFace;
   readonly #pageFetch: PageFetch;
+  readonly #pageStore: PageStore;
+  readonly #retryPauseMs: number;
   readonly #guard: Guard;
   readonly #stopListening: () => void;
   readonly #queue: EncodeJob[] = [];
@@ -45,10 +51,12 @@ class Engine {
   #running: Promise<void> | undefined;
   #closed = false;
 
-  constructor(endpoint: Endpoint, loadFace: LoadFace, uncaught: Uncaught) {
+  constructor(endpoint: Endpoint, loadFace: LoadFace, uncaught: Uncaught, retryPauseMs: number) {
     this.#endpoint = endpoint;
+    this.#retryPauseMs = retryPauseMs;
     this.#loadFace = loadFace;
     this.#pageFetch = new PageFetch((message) => this.#post(message));
+    this.#pageStore = new PageStore((message) => this.#post(message));
     this.#guard = new Guard((error) => this.#fail(error));
     this.#stopListening = uncaught.listen((thrown) => this.#guard.fail(faceFailure(thrown).error));
     endpoint.addEventListener('message', ({ data }) => {
@@ -82,6 +90,7 @@ class Engine {
       case 'close':
         return void this.#close(message.id);
       default:
+        if (message.type === 'store-result' || message.type === 'store-failure') return this.#pageStore.receive(message);
         return this.#pageFetch.receive(message);
     }
   }
@@ -104,6 +113,8 @@ class Engine {
       guard: this.#guard,
       open: this.#open,
       loadFace: (wasm) => this.#soundFace(wasm),
+      pageStore: this.#pageStore,
+      retryPauseMs: this.#retryPauseMs,
       signal,
       onProgress: (event) => this.#post({ type: 'progress', id, event }),
       onDeviceReady: () => this.#post({ type: 'device-ready', id }),

@@ -7,8 +7,8 @@ import { openWith } from '../fetch-body.js';
 import { memoryNeed, outOfMemory, probeMemory } from '../memory-need.js';
 import { locateModel } from '../model-files.js';
 import { pageAddress } from '../page-address.js';
-import { planModel, sizesOf } from '../plan-model.js';
 import type { AdapterInfo, Availability, AvailabilityOptions, MemoryStatement } from '../types.js';
+import { checkCache } from '../weights/check-cache.js';
 import { crashOf, modelKey } from './crash-marker.js';
 import { budgetOf } from './create-embedder.js';
 
@@ -143,13 +143,13 @@ async function probeModel(options: AvailabilityOptions, signal: AbortSignal): Pr
   try {
     const open = openWith(options.fetch ?? ((url, init) => fetch(url, init)));
     const wanted = { images: options.parts?.images !== false, multivector: options.parts?.multivector !== false };
+    const { descriptionsIn, downloadOf, openWeightStore, planModel, remoteFacts } = await import('#weights');
+    const store = await openWeightStore(checkCache(options.cache));
     const located = locateModel(options.model, pageAddress());
-    const plan = await planModel(located, wanted, open, signal);
-    const remote = plan.files.filter(({ source }) => 'url' in source);
-    const sizes = await sizesOf(remote, open, signal);
-    const nBytes = sizes.reduce<number | null>((sum, size) => (sum === null || size === undefined ? null : sum + size), 0);
-    const needed = memoryNeed(plan, remote.length === plan.files.length ? sizes : await sizesOf(plan.files, open, signal));
-    return { download: { nFiles: remote.length, nBytes }, licence: { model: plan.name, licence: plan.licence ?? null }, needed, key: modelKey(located) };
+    const plan = await planModel(located, wanted, open, signal, store && { get: descriptionsIn(store).get });
+    const facts = await remoteFacts(plan.files, open, signal);
+    const needed = memoryNeed(plan, facts.map(({ nBytes }) => nBytes));
+    return { download: await downloadOf(plan.files, facts, store), licence: { model: plan.name, licence: plan.licence ?? null }, needed, key: modelKey(located) };
   } catch (error) {
     if (signal.aborted) throw abortError(signal);
     return { modelError: isEmbedderError(error) ? error : new EmbedderError('INTERNAL', reasonOf(error), { cause: error }) };

@@ -3,9 +3,11 @@
 
 import { abortError, EmbedderError, fromWire, isAbortError, reasonOf } from '../errors.js';
 import type { OpenUrl } from '../fetch-body.js';
+import type { WeightStore } from '../types.js';
 import { readToPage, send, type EncodeRequest, type OpenRequest, type ToPage } from '../worker/protocol.js';
 import type { Connection } from './connection.js';
 import { FetchServer } from './fetch-server.js';
+import { answerFromStore } from './store-server.js';
 
 export type Request =
   | { readonly type: 'open'; readonly request: OpenRequest }
@@ -31,15 +33,17 @@ const CLOSE_TIMEOUT_MS = 5_000;
 export class Client {
   readonly #connection: Connection;
   readonly #fetches: FetchServer | undefined;
+  readonly #store: WeightStore | undefined;
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
   #failure: EmbedderError | undefined;
   #closing: Promise<void> | undefined;
   #silence: { readonly timeoutMs: number; timer: ReturnType<typeof setTimeout> } | undefined;
 
-  /** `open` answers the engine's fetches, where the caller gave its own `fetch`. */
-  constructor(connection: Connection, open: OpenUrl | undefined) {
+  /** `open` answers the engine's fetches, where the caller gave its own `fetch`; `store` likewise. */
+  constructor(connection: Connection, open: OpenUrl | undefined, store?: WeightStore) {
     this.#connection = connection;
+    this.#store = store;
     this.#fetches = open === undefined ? undefined : new FetchServer(open, (message, transfer) => send(connection.endpoint, message, transfer));
     connection.onDeath((error) => this.#fail(error));
     connection.endpoint.addEventListener('message', ({ data }) => {
@@ -127,6 +131,10 @@ export class Client {
     if (type === 'hello' || type === 'device-ready') return;
     if (type === 'fatal') return this.#fail(fromWire(message.error));
     if (type === 'fetch' || type === 'fetch-pull' || type === 'fetch-cancel') return this.#fetches?.receive(message);
+    if (type === 'store') {
+      if (this.#store !== undefined) void answerFromStore(this.#store, message, (answer) => send(this.#connection.endpoint, answer));
+      return;
+    }
     // An answer to a request that was cancelled meanwhile finds nobody, and that is right.
     const pending = this.#pending.get(message.id);
     if (pending === undefined) return;

@@ -8,8 +8,9 @@ import type { HostedClient } from '../hosted/client.js';
 import type { HostedInfo, HostedOptions } from '../hosted/types.js';
 import { staticBudget } from '../memory-need.js';
 import { locateModel } from '../model-files.js';
+import { checkCache } from '../weights/check-cache.js';
 import { pageAddress } from '../page-address.js';
-import type { CreateOptions, Embedder, EmbedderInfo, HybridOptions, Mode } from '../types.js';
+import type { CreateOptions, Embedder, EmbedderInfo, HybridOptions, Mode, WeightStore } from '../types.js';
 import type { WasmSource } from '../wasm-face.js';
 import type { OpenRequest } from '../worker/protocol.js';
 import { crashOf, modelKey } from './crash-marker.js';
@@ -85,14 +86,17 @@ async function hostedClient(options: HostedOptions): Promise<HostedClient> {
 function engineSetup(options: CreateOptions, mode: Mode, base: string | undefined, around: EngineSetup['around']): EngineSetup {
   const notice = licenceNotice(options.onLicence);
   const { fetch, worker, initTimeout, onProgress } = options;
+  const request = openRequest(options, mode, base);
   return {
-    request: openRequest(options, mode, base),
+    request,
     worker,
     open: fetch === undefined ? undefined : openWith(fetch),
+    store: request.cache === 'page' ? (options.cache as WeightStore) : undefined,
     around,
     initTimeoutMs: initTimeout ?? INIT_TIMEOUT_MS,
     onProgress: (event) => {
       if (event.status === 'licence') notice(event);
+      if (event.status === 'download' && event.cached === 0 && request.cache !== false && request.cache !== 'page') askToPersist();
       onProgress?.(event);
     },
   };
@@ -111,6 +115,7 @@ function openRequest(options: CreateOptions, mode: Mode, base: string | undefine
   if (initTimeout !== undefined && !(initTimeout > 0)) {
     throw new EmbedderError('INPUT_INVALID', `option \`initTimeout\` must be a number of milliseconds above 0, not ${String(initTimeout)}`);
   }
+  const cache = checkCache(options.cache);
   return {
     model: locateModel(options.model, base),
     device,
@@ -119,8 +124,19 @@ function openRequest(options: CreateOptions, mode: Mode, base: string | undefine
     multivector: parts?.multivector !== false,
     ...(wasm === undefined ? {} : { wasm: wasmSource(wasm, base) }),
     fetch: fetch === undefined ? 'own' : 'page',
+    cache: typeof cache === 'object' ? 'page' : cache,
     gpuBudget,
   };
+}
+
+let askedToPersist = false;
+
+/** Only a page may ask, and once is enough. Whatever the answer, the weights are kept; refused, the browser may drop them. */
+function askToPersist(): void {
+  const storage = typeof navigator === 'undefined' ? undefined : (navigator.storage as StorageManager | undefined);
+  if (askedToPersist || typeof storage?.persist !== 'function') return;
+  askedToPersist = true;
+  void storage.persisted().then((isPersisted) => isPersisted || storage.persist()).catch(() => false);
 }
 
 /** Fails with `INPUT_INVALID` where the option is no number of bytes. */

@@ -28,7 +28,7 @@ export class FetchServer {
   }
 
   receive(message: FetchRequest): void {
-    if (message.type === 'fetch') void this.#answer(message.id, () => this.#start(message.id, message.url, message.method));
+    if (message.type === 'fetch') void this.#answer(message.id, () => this.#start(message));
     else if (message.type === 'fetch-pull') void this.#answer(message.id, () => this.#pull(message.id));
     else this.#end(message.id);
   }
@@ -49,10 +49,10 @@ export class FetchServer {
     if (message !== undefined) this.#post(message, message.type === 'fetch-chunk' ? [message.bytes.buffer as ArrayBuffer] : []);
   }
 
-  async #start(id: number, url: string, method: 'GET' | 'HEAD'): Promise<ToEngine | undefined> {
+  async #start({ id, url, method, options }: Extract<FetchRequest, { type: 'fetch' }>): Promise<ToEngine | undefined> {
     const fetch: OpenFetch = { controller: new AbortController(), body: undefined, rest: new Uint8Array() };
     this.#fetches.set(id, fetch);
-    fetch.body = await this.#open(url, method, fetch.controller.signal);
+    fetch.body = await this.#open(url, method, fetch.controller.signal, options);
     if (!this.#fetches.has(id)) {
       fetch.body.cancel();
       return undefined;

@@ -6,7 +6,7 @@
 
 import { EmbedderError, isEmbedderError } from '../errors.js';
 import type { OpenUrl } from '../fetch-body.js';
-import type { CreateOptions, EmbedderInfo, ProgressEvent } from '../types.js';
+import type { CreateOptions, EmbedderInfo, ProgressEvent, WeightStore } from '../types.js';
 import type { OpenRequest } from '../worker/protocol.js';
 import { Client } from './client.js';
 import { connect } from './connection.js';
@@ -18,6 +18,8 @@ export interface EngineSetup {
   readonly worker: CreateOptions['worker'];
   /** Answers the engine's fetches, where the caller gave its own `fetch`. */
   readonly open: OpenUrl | undefined;
+  /** Answers the engine's questions for kept weights, where the caller gave its own store. */
+  readonly store: WeightStore | undefined;
   readonly initTimeoutMs: number;
   /** Prepares the thread for a start, where there is something to prepare. */
   readonly around: <T>(start: () => Promise<T>) => Promise<T>;
@@ -112,8 +114,8 @@ function startMarked(setup: EngineSetup, signal: AbortSignal | undefined): Promi
 }
 
 async function start(setup: EngineSetup, signal: AbortSignal | undefined): Promise<Running> {
-  const { request, worker, open, initTimeoutMs, onProgress } = setup;
-  const client = new Client(await connect(worker), open);
+  const { request, worker, open, store, initTimeoutMs, onProgress } = setup;
+  const client = new Client(await connect(worker), open, store);
   try {
     client.watchStart(initTimeoutMs);
     const info = (await client.request({ type: 'open', request }, { signal, onProgress })) as EmbedderInfo;

@@ -1,8 +1,6 @@
-// Whether a document has changed is told by hashes of it: SHA-256, by the browser where the page is a
-// secure context, else by code of our own.
+// Whether a document has changed is told by hashes of it.
 
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex } from '@noble/hashes/utils.js';
+import { sha256Hex } from '../digest.js';
 
 /** Hexadecimal SHA-256 of the parts, each with its length before it, so that none can pass for another's. */
 export async function hashOf(...parts: readonly (string | Uint8Array | Uint8ClampedArray)[]): Promise<string> {
@@ -16,8 +14,7 @@ export async function hashOf(...parts: readonly (string | Uint8Array | Uint8Clam
     bytes.set(part, at + 8);
     at += part.length + 8;
   }
-  const subtle = (globalThis.crypto as Crypto | undefined)?.subtle as SubtleCrypto | undefined;
-  return bytesToHex(subtle === undefined ? sha256(bytes) : new Uint8Array(await subtle.digest('SHA-256', bytes)));
+  return sha256Hex(bytes);
 }
 
 /** A value as text that is the same whatever the order of its keys. */

@@ -22,10 +22,16 @@
 //   fetch-chunk id ──────►                 (or: fetch-end, fetch-failure)
 //        ◄──────────────── fetch-cancel id
 //
+// Where the caller gave a store for the weights, the engine asks the page for what its methods do:
+//
+//        ◄──────────────── store id call
+//   store-result id ─────►                 (or: store-failure)
+//
 // Every message carries `protocol`. Others are ignored, since development tools post to workers too; one
 // of ours that is malformed, or of another version, is an error.
 
 import { isErrorCode, isRecord, type InputError, type WireError } from '../errors.js';
+import type { OpenOptions } from '../fetch-body.js';
 import type { DeviceKind, EmbedderInfo, EncodeProgress, KernelForm, MemoryUse, ProgressEvent } from '../types.js';
 import type { FileRole, WasmEncodeOptions, WasmSource } from '../wasm-face.js';
 
@@ -68,6 +74,8 @@ export interface OpenRequest {
   readonly wasm?: WasmSource;
   /** `page`: ask the page for bytes, since the caller gave a `fetch`. */
   readonly fetch: 'own' | 'page';
+  /** Where weights are kept. `page`: by the page, since the caller gave a store. */
+  readonly cache: 'auto' | 'opfs' | 'cache-api' | 'page' | false;
   /** Bytes of graphics memory that may be used; `null`: as much as the device gives. */
   readonly gpuBudget: number | null;
 }
@@ -97,14 +105,25 @@ export type ToEngine =
   | { readonly type: 'fetch-head'; readonly id: number; readonly head: FetchHead }
   | { readonly type: 'fetch-chunk'; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: 'fetch-end'; readonly id: number }
-  | { readonly type: 'fetch-failure'; readonly id: number; readonly error: WireError };
+  | { readonly type: 'fetch-failure'; readonly id: number; readonly error: WireError }
+  | { readonly type: 'store-result'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'store-failure'; readonly id: number; readonly error: WireError };
 
 export interface FetchHead {
   readonly status: number;
   readonly statusText: string;
-  /** The header `content-length`, where there is one. */
+  /** These headers, where there are any and the page may read them. */
   readonly contentLength: string | null;
+  readonly contentRange: string | null;
+  readonly etag: string | null;
+  readonly lastModified: string | null;
 }
+
+/** What a store that the caller gave is asked to do; the answer is what its method returns. */
+export type StoreCall =
+  | { readonly method: 'names' }
+  | { readonly method: 'get' | 'delete'; readonly name: string }
+  | { readonly method: 'put'; readonly name: string; readonly bytes: Uint8Array };
 
 export type ToPage =
   | { readonly type: 'hello' }
@@ -113,9 +132,10 @@ export type ToPage =
   | { readonly type: 'result'; readonly id: number; readonly value: EmbedderInfo | EncodeReply | MemoryUse | null }
   | { readonly type: 'failure'; readonly id: number; readonly error: WireError }
   | { readonly type: 'fatal'; readonly error: WireError }
-  | { readonly type: 'fetch'; readonly id: number; readonly url: string; readonly method: 'GET' | 'HEAD' }
+  | { readonly type: 'fetch'; readonly id: number; readonly url: string; readonly method: 'GET' | 'HEAD'; readonly options?: OpenOptions }
   | { readonly type: 'fetch-pull'; readonly id: number }
-  | { readonly type: 'fetch-cancel'; readonly id: number };
+  | { readonly type: 'fetch-cancel'; readonly id: number }
+  | { readonly type: 'store'; readonly id: number; readonly call: StoreCall };
 
 /** The end of a channel that messages leave by and arrive at. */
 export interface Endpoint {
@@ -147,6 +167,8 @@ const TO_ENGINE: Readonly<Record<ToEngine['type'], (m: Record<string, unknown>) 
   'fetch-chunk': (m) => hasId(m) && m['bytes'] instanceof Uint8Array,
   'fetch-end': hasId,
   'fetch-failure': (m) => hasId(m) && isWireError(m['error']),
+  'store-result': (m) => hasId(m) && 'value' in m,
+  'store-failure': (m) => hasId(m) && isWireError(m['error']),
 };
 
 const TO_PAGE: Readonly<Record<ToPage['type'], (m: Record<string, unknown>) => boolean>> = {
@@ -159,6 +181,7 @@ const TO_PAGE: Readonly<Record<ToPage['type'], (m: Record<string, unknown>) => b
   fetch: (m) => hasId(m) && typeof m['url'] === 'string' && (m['method'] === 'GET' || m['method'] === 'HEAD'),
   'fetch-pull': hasId,
   'fetch-cancel': hasId,
+  store: (m) => hasId(m) && isRecord(m['call']) && typeof m['call']['method'] === 'string',
 };
 
 function read<M>(checks: Readonly<Record<string, (m: Record<string, unknown>) => boolean>>, data: unknown): Received<M> {

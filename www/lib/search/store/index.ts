@@ -1,10 +1,11 @@
 // Where an index is kept here.
 
 import { EmbedderError } from '../../errors.js';
+import { hasSyncHandles } from '../../opfs.js';
 import type { StorageKind } from '../types.js';
 import { hasIndexedDb, IndexedDbStore } from './indexeddb.js';
 import { MemoryStore } from './memory.js';
-import { hasOpfs, OpfsStore } from './opfs.js';
+import { OpfsStore } from './opfs.js';
 import type { IndexStore } from './store.js';
 
 /** Fails with `IO` where the storage that was named, or for `'auto'` every one, is missing or refused. */
@@ -15,10 +16,10 @@ export async function openStore(kind: 'auto' | StorageKind, name: string): Promi
     return IndexedDbStore.open(name);
   }
   if (kind === 'opfs') {
-    if (!hasOpfs()) throw missing('the origin private file system with sync access handles (which only dedicated workers have)');
+    if (!hasSyncHandles()) throw missing('the origin private file system with sync access handles (which only dedicated workers have)');
     return OpfsStore.open(name);
   }
-  if (hasOpfs()) {
+  if (hasSyncHandles()) {
     try {
       return await OpfsStore.open(name);
     } catch (refused) {

@@ -8,33 +8,12 @@
 // keeps every other tab from the file.
 
 import { EmbedderError } from '../../errors.js';
+import { accessTo, writeAll, type SyncHandle } from '../../opfs.js';
 import { READ_BYTES, storageError, type FileState, type IndexStore } from './store.js';
-
-/** The part of `FileSystemSyncAccessHandle` that is used; pages' own types lack it, as only workers have it. */
-interface SyncHandle {
-  write(bytes: Uint8Array, options: { at: number }): number;
-  truncate(nBytes: number): void;
-  getSize(): number;
-  flush(): void;
-  close(): void;
-}
-type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
 
 const FOLDER = 'jina-embeddings-web';
 const FILE = '.index';
 const WHOLE = '.whole';
-const HANDLE_PAUSE_MS = 20;
-const HANDLE_TIMEOUT_MS = 5_000;
-
-/** Whether this thread can write there: a dedicated worker in a browser that has it. */
-export function hasOpfs(): boolean {
-  return (
-    typeof navigator !== 'undefined' &&
-    typeof navigator.storage?.getDirectory === 'function' &&
-    typeof FileSystemFileHandle !== 'undefined' &&
-    'createSyncAccessHandle' in FileSystemFileHandle.prototype
-  );
-}
 
 export class OpfsStore implements IndexStore {
   readonly kind = 'opfs';
@@ -160,7 +139,7 @@ export class OpfsStore implements IndexStore {
 
   async #withHandle(generation: number, use: (handle: SyncHandle) => void | Promise<void>): Promise<void> {
     await this.#try('Writing the index', async () => {
-      const file = (await this.#folder.getFileHandle(fileName(generation, FILE), { create: true })) as SyncFileHandle;
+      const file = await this.#folder.getFileHandle(fileName(generation, FILE), { create: true });
       const handle = await accessTo(file);
       try {
         await use(handle);
@@ -179,30 +158,6 @@ export class OpfsStore implements IndexStore {
   }
 }
 
-/** A worker that was just ended may keep its handle a moment longer than its lock. */
-async function accessTo(file: SyncFileHandle): Promise<SyncHandle> {
-  for (let waited = 0; ; waited += HANDLE_PAUSE_MS) {
-    try {
-      return await file.createSyncAccessHandle();
-    } catch (error) {
-      if ((error as { name?: unknown }).name !== 'NoModificationAllowedError' || waited >= HANDLE_TIMEOUT_MS) throw error;
-      await new Promise((resolve) => setTimeout(resolve, HANDLE_PAUSE_MS));
-    }
-  }
-}
-
 function fileName(generation: number, suffix: string): string {
   return `${String(generation).padStart(8, '0')}${suffix}`;
-}
-
-/**
- * A full disk shows as an error, as a write that takes less than it was given, or, in Chromium's private
- * windows, as one that says it took everything and did not: so the file's size is asked as well.
- */
-function writeAll(handle: SyncHandle, bytes: Uint8Array, at: number): void {
-  for (let done = 0; done < bytes.length; ) {
-    const n = handle.write(bytes.subarray(done), { at: at + done });
-    done += n;
-    if (n <= 0 || handle.getSize() < at + done) throw new DOMException(`the ${bytes.length} bytes found no room`, 'QuotaExceededError');
-  }
 }

@@ -1,7 +1,8 @@
 // Where an index file lies. One that is replaced is written whole in a new place first, so that whatever
 // happens there is always one good file; one that grows is good up to its last commit (docs/index-format.md).
 
-import { EmbedderError, isRecord, reasonOf } from '../../errors.js';
+import type { EmbedderError } from '../../errors.js';
+import { storageError as anyStorageError } from '../../opfs.js';
 import type { StorageKind } from '../types.js';
 
 /** Which file it is, and how long: another tab's commit changes one of them. */
@@ -30,10 +31,5 @@ export const READ_BYTES = 4 * 1024 * 1024;
 
 /** Gives a failure of the browser's storage its code: `QUOTA` where it is full, else `IO`. */
 export function storageError(doing: string, cause: unknown): EmbedderError {
-  const name = isRecord(cause) && typeof cause['name'] === 'string' ? cause['name'] : '';
-  if (name === 'EmbedderError') return cause as EmbedderError;
-  if (name === 'QuotaExceededError') {
-    return new EmbedderError('QUOTA', `The browser's storage is full: ${doing} failed. Nothing that was committed is lost`, { cause });
-  }
-  return new EmbedderError('IO', `${doing} failed: ${reasonOf(cause)}`, { cause });
+  return anyStorageError(doing, cause, 'Nothing that was committed is lost');
 }

@@ -1,0 +1,213 @@
+#!/usr/bin/env node
+// How a model comes into a page: what the first download costs beside the network and the disk, what a start
+// from what is kept costs beside a plain read of it, and how much memory the way takes.
+//
+//   node bench/loading.mjs MODEL_DIR [--device webgpu|wasm|none] [--mbit N] [--out FILE]
+//
+//   MODEL_DIR  of `jina-embed convert`
+//   --device   what the bytes are handed to; none: nobody, so that loading alone is measured (default webgpu, SwiftShader)
+//   --mbit     megabits per second of the server (default: as fast as loopback is)
+//   --out      writes the record, JSON
+//
+// Needs pkg-config/dist. Chromium keeps its profile in a folder on the disk, so that the origin private file system is
+// the real one. The server is another origin, as a host of weights is. Before a cold start the kept files are put out
+// of the system's page cache.
+
+import { execFileSync } from 'node:child_process';
+import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { serve } from '../scripts/serve.mjs';
+
+const root = resolve(import.meta.dirname, '..');
+const { chromium } = createRequire(join(root, 'pkg-config/'))('@playwright/test');
+const MiB = 1 << 20;
+const POLL_MS = 25;
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { device: { type: 'string', default: 'webgpu' }, mbit: { type: 'string' }, out: { type: 'string' } },
+});
+const [directory] = positionals;
+if (directory === undefined) throw new Error('which model? node bench/loading.mjs MODEL_DIR');
+const { files, config } = JSON.parse(readFileSync(join(directory, 'model.json'), 'utf8'));
+const nBytes = files.reduce((sum, file) => sum + file.n_bytes, 0);
+const bytesPerMs = options.mbit === undefined ? Infinity : Number(options.mbit) * 1e6 / 8 / 1000;
+
+const weights = await serveWeights();
+const site = await serve({ mounts: [{ path: '/', dir: join(root, 'bench/page') }, { path: '/jina-embeddings-web', dir: join(root, 'pkg-config/dist') }], port: 0 });
+const profile = mkdtempSync(join(process.env.JINA_BENCH_PROFILE ?? tmpdir(), 'jina-loading-'));
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-precise-memory-info'],
+});
+const log = (line) => console.error(line);
+try {
+  const record = await measure();
+  const json = JSON.stringify(record, null, 2);
+  console.log(json);
+  if (options.out !== undefined) writeFileSync(options.out, `${json}\n`);
+} finally {
+  await context.close();
+  await site.close();
+  await weights.close();
+  rmSync(profile, { recursive: true, force: true });
+}
+
+async function measure() {
+  const inWorker = async (...given) => {
+    const page = await open();
+    const value = await page.evaluate((all) => globalThis.inWorker(...all), given);
+    await page.close();
+    return value;
+  };
+  const { device } = options;
+  log(`${(nBytes / 1e9).toFixed(2)} GB in ${files.length} files, device ${device}`);
+  const network_ms = await inWorker('network', weights.url);
+  log(`network alone ${network_ms.toFixed(0)} ms`);
+  const disk_ms = await inWorker('disk', nBytes);
+  log(`disk alone ${disk_ms.toFixed(0)} ms`);
+  const load = () => (device === 'none' ? loadAlone(inWorker) : loadByPackage(device));
+  const first = await load();
+  log(`first load ${first.ms.toFixed(0)} ms`);
+  const requestsBefore = weights.nRequests();
+  putOutOfPageCache(profile);
+  const cold_read = await inWorker('read');
+  putOutOfPageCache(profile);
+  const cold = await load();
+  log(`from what is kept, cold ${cold.ms.toFixed(0)} ms (plain read ${cold_read.ms.toFixed(0)} ms)`);
+  const warm_read = await inWorker('read');
+  const warm = await load();
+  log(`from what is kept, warm ${warm.ms.toFixed(0)} ms (plain read ${warm_read.ms.toFixed(0)} ms)`);
+  const ratio = (a, b) => Math.round((a / b) * 100) / 100;
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    machine: { cpu: cpus()[0].model, cores: cpus().length, load_average: loadavg()[0] },
+    chromium: context.browser()?.version() ?? '',
+    model: { n_bytes: nBytes, n_files: files.length, hidden_size: config?.hidden_size, layers: config?.num_hidden_layers, has_pieces: files.every(({ pieces }) => pieces !== undefined) },
+    device,
+    server_mbit: options.mbit ?? 'loopback',
+    network_ms, disk_ms, first,
+    first_to_slower_of_network_and_disk: ratio(first.ms, Math.max(network_ms, disk_ms)),
+    requests_of_later_loads: weights.nRequests() - requestsBefore,
+    cold_read_ms: cold_read.ms, cold, cold_to_plain_read: ratio(cold.ms, cold_read.ms),
+    warm_read_ms: warm_read.ms, warm, warm_to_plain_read: ratio(warm.ms, warm_read.ms),
+  };
+}
+
+async function open() {
+  const page = await context.newPage();
+  await page.goto(`${site.url}loading.html`);
+  await page.waitForFunction(() => globalThis.isReady);
+  return page;
+}
+
+async function loadAlone(inWorker) {
+  const { ms, uncached } = await inWorker('load', weights.url);
+  return { ms, uncached };
+}
+
+/** From the first file's beginning to the last one's end, and what was held meanwhile above what was held before. */
+async function loadByPackage(device) {
+  const page = await open();
+  const watch = await watchMemory(page);
+  const { times, total, memory, uncached } = await page.evaluate(([model, kind]) => globalThis.loadModel(model, kind), [weights.url, device]);
+  const held = await watch.stop(times.initiate, times.compile);
+  await page.close();
+  return { ms: times.compile - times.initiate, total_ms: total, uncached, memory, held };
+}
+
+/**
+ * JS heap, buffers and WebAssembly memory of the page and its worker, as the browser's inspector counts them, many times
+ * a second.
+ */
+async function watchMemory(page) {
+  const session = await context.newCDPSession(page);
+  const children = new Map();
+  let nextId = 0;
+  session.on('Target.attachedToTarget', ({ sessionId }) => children.set(sessionId, new Map()));
+  session.on('Target.detachedFromTarget', ({ sessionId }) => children.delete(sessionId));
+  session.on('Target.receivedMessageFromTarget', ({ sessionId, message }) => {
+    const { id, result } = JSON.parse(message);
+    children.get(sessionId)?.get(id)?.(result);
+  });
+  await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
+  const ofWorker = (sessionId) => new Promise((answer) => {
+    const id = ++nextId;
+    children.get(sessionId)?.set(id, answer);
+    session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method: 'Runtime.getHeapUsage' }) }).catch(() => answer(undefined));
+    setTimeout(() => answer(undefined), 2000);
+  });
+  const bytes = (usage) => (usage === undefined ? 0 : usage.usedSize + (usage.backingStorageSize ?? 0) + (usage.embedderHeapUsedSize ?? 0));
+  const samples = [];
+  let running = true;
+  const now = () => performance.timeOrigin + performance.now();
+  const loop = (async () => {
+    while (running) {
+      const all = await Promise.all([session.send('Runtime.getHeapUsage').catch(() => undefined), ...[...children.keys()].map(ofWorker)]);
+      samples.push({ at_ms: now(), bytes: all.reduce((sum, usage) => sum + bytes(usage), 0), n: all.length });
+      await new Promise((done) => setTimeout(done, POLL_MS));
+    }
+  })();
+  return {
+    stop: async (from_ms, to_ms) => {
+      running = false;
+      await loop;
+      return summary(samples, from_ms, to_ms);
+    },
+  };
+}
+
+/** What was held while the files came, above what was held just before the first. */
+function summary(samples, from_ms, to_ms) {
+  const mib = (bytes) => Math.round(bytes / MiB * 10) / 10;
+  const before = samples.findLast(({ at_ms }) => at_ms <= from_ms) ?? samples[0];
+  const meanwhile = samples.filter(({ at_ms }) => at_ms > from_ms && at_ms <= to_ms);
+  const peak = meanwhile.reduce((most, { bytes }) => Math.max(most, bytes), before.bytes);
+  const curve = meanwhile.filter((_, i) => i % Math.ceil(meanwhile.length / 30) === 0).map(({ at_ms, bytes }) => [Math.round(at_ms - from_ms), mib(bytes - before.bytes)]);
+  return { n_samples: meanwhile.length, baseline_mib: mib(before.bytes), peak_above_baseline_mib: mib(peak - before.bytes), curve_ms_mib: curve };
+}
+
+/** By posix_fadvise, which dd gives for a file that it reads nothing of. */
+function putOutOfPageCache(folder) {
+  execFileSync('sync');
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath ?? entry.path, entry.name);
+    if (entry.isFile() && statSync(path).size >= MiB) execFileSync('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
+  }
+}
+
+/** A host of weights: ranges, ETags, another origin, and a rate. */
+function serveWeights() {
+  let nRequests = 0;
+  let free = 0;
+  const server = createServer(async (request, response) => {
+    const path = join(directory, decodeURIComponent(request.url.slice(1)).replaceAll('..', ''));
+    const size = statSync(path, { throwIfNoEntry: false })?.size;
+    response.setHeader('Access-Control-Allow-Origin', '*');
+    response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag');
+    response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
+    if (size === undefined) return void response.writeHead(404).end();
+    if (path.endsWith('.gguf')) nRequests += 1;
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+    const [start, end] = first === undefined ? [0, size - 1] : [Number(first), Math.min(Number(last), size - 1)];
+    response.writeHead(first === undefined ? 200 : 206, { 'Content-Length': end - start + 1, ETag: `"${size}"`, ...(first !== undefined && { 'Content-Range': `bytes ${start}-${end}/${size}` }) });
+    if (request.method === 'HEAD') return void response.end();
+    for await (const chunk of createReadStream(path, { start, end, highWaterMark: MiB })) {
+      const now = performance.now();
+      free = Math.max(now, free) + chunk.length / bytesPerMs;
+      if (free > now + 1) await new Promise((done) => setTimeout(done, free - now));
+      if (response.destroyed) return;
+      if (!response.write(chunk)) await new Promise((done) => response.once('drain', done).once('close', done));
+    }
+    response.end();
+  });
+  return new Promise((done) => server.listen(0, '127.0.0.1', () => done({
+    url: `http://127.0.0.1:${server.address().port}/`,
+    nRequests: () => nRequests,
+    close: () => (server.closeAllConnections(), new Promise((closed) => server.close(closed))),
+  })));
+}

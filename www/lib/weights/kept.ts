@@ -1,0 +1,176 @@
+// What is kept, and under which names. A file of weights is kept in pieces; all that is known of a piece
+// is in its name, so that the list of names is the state, and nothing has to be kept in step with it:
+//
+//   <key>.<index>.<bytes>.<checksum>   a piece
+//   <key>.part, <key>.whole            the file's description; `whole` is put last, when all of it is verified
+//   <hash of its address>.model        a model.json, for starting without a network
+//
+// The key of a file is its SHA-256 where model.json tells it, so that two models share what they have in
+// common; else a hash of its address and version. Pieces are verified before they are put. The checksum
+// tells on the next start that a piece is still what was put: it guards against a torn or damaged file,
+// not against someone, and takes a tenth of the time of a read.
+
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import { isRecord } from '../errors.js';
+import type { KeptDescriptions } from '../plan-model.js';
+import type { WeightStore } from '../types.js';
+
+export interface KeptPiece {
+  readonly name: string;
+  readonly nBytes: number;
+}
+
+/** What the names say of one file. */
+export interface KeptFile {
+  readonly key: string;
+  /** By index. */
+  readonly pieces: Map<number, KeptPiece>;
+  /** The name of its description, and whether that says that all of it is here and verified. */
+  description: string | undefined;
+  whole: boolean;
+  /** Names that stand for nothing: a second piece of one place. */
+  readonly surplus: string[];
+}
+
+/** A file's description. */
+export interface FileNote {
+  readonly name: string;
+  readonly url: string;
+  /** Of the whole file; `null` where no server told. */
+  readonly nBytes: number | null;
+}
+
+/** `version` is what the server says that changes with the file. */
+export function keyOf(url: string, sha256OfFile: string | undefined, version: string | undefined): string | undefined {
+  if (sha256OfFile !== undefined) return sha256OfFile;
+  return version === undefined ? undefined : hashOfText(`${url}\n${version}`);
+}
+
+/** SHA-256, lower-case hexadecimal. */
+export function hashOfText(text: string): string {
+  return bytesToHex(sha256(utf8ToBytes(text)));
+}
+
+export function pieceName(key: string, index: number, bytes: Uint8Array): string {
+  return `${key}.${index}.${bytes.length}.${checksumOf(bytes)}`;
+}
+
+/** Whether `bytes` are what was put under the name. */
+export function isSound(name: string, bytes: Uint8Array): boolean {
+  const [, , nBytes, checksum] = name.split('.');
+  return Number(nBytes) === bytes.length && checksum === checksumOf(bytes);
+}
+
+/** Four sums over every fourth word, each a bijection of every word: a change within one word always shows. */
+export function checksumOf(bytes: Uint8Array): string {
+  const nWords = bytes.length >> 2;
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const words = new Uint32Array(aligned.buffer, aligned.byteOffset, nWords);
+  let a = 1, b = 2, c = 3, d = 4;
+  const nFours = nWords - (nWords % 4);
+  for (let i = 0; i < nFours; i += 4) {
+    a = Math.imul(a ^ (words[i] as number), 0x9e3779b1);
+    b = Math.imul(b ^ (words[i + 1] as number), 0x85ebca77);
+    c = Math.imul(c ^ (words[i + 2] as number), 0xc2b2ae3d);
+    d = Math.imul(d ^ (words[i + 3] as number), 0x27d4eb2f);
+    // Turned, so that the highest bits of a word reach the lower ones of the sum.
+    a = (a << 15) | (a >>> 17);
+    b = (b << 15) | (b >>> 17);
+    c = (c << 15) | (c >>> 17);
+    d = (d << 15) | (d >>> 17);
+  }
+  for (let i = nFours * 4; i < bytes.length; i++) a = Math.imul(a ^ (bytes[i] as number), 0x9e3779b1);
+  return [a, b, c, d].map((sum) => (sum >>> 0).toString(16).padStart(8, '0')).join('');
+}
+
+/** All files of which something is kept. */
+export async function keptFiles(store: WeightStore): Promise<Map<string, KeptFile>> {
+  const files = new Map<string, KeptFile>();
+  for (const name of await store.names()) {
+    const [, key, rest] = /^([0-9a-f]{64})\.(part|whole|\d+\.\d+\.[0-9a-f]{32})$/.exec(name) ?? [];
+    if (key === undefined || rest === undefined) continue;
+    const file: KeptFile = files.get(key) ?? { key, pieces: new Map(), description: undefined, whole: false, surplus: [] };
+    files.set(key, file);
+    if (rest === 'whole' || rest === 'part') {
+      if (file.description !== undefined) file.surplus.push(`${key}.part`);
+      file.whole ||= rest === 'whole';
+      file.description = `${key}.${file.whole ? 'whole' : 'part'}`;
+      continue;
+    }
+    const [index, nBytes] = rest.split('.').map(Number) as [number, number];
+    if (file.pieces.has(index)) file.surplus.push(name);
+    else file.pieces.set(index, { name, nBytes });
+  }
+  return files;
+}
+
+/** Bytes of the pieces that are here. */
+export function bytesOf(file: KeptFile | undefined): number {
+  return file === undefined ? 0 : [...file.pieces.values()].reduce((sum, { nBytes }) => sum + nBytes, 0);
+}
+
+/** Whether every piece of `nBytes` is here and the file was verified as a whole. */
+export function isWhole(file: KeptFile | undefined, nBytes: number | null | undefined): boolean {
+  return file !== undefined && file.whole && (nBytes === undefined || nBytes === null || bytesOf(file) === nBytes);
+}
+
+export async function noteOf(store: WeightStore, file: KeptFile): Promise<FileNote | undefined> {
+  const bytes = file.description === undefined ? undefined : await store.get(file.description);
+  const note = bytes === undefined ? undefined : parse(bytes);
+  if (!isRecord(note) || typeof note['url'] !== 'string' || typeof note['name'] !== 'string') return undefined;
+  const nBytes = note['nBytes'];
+  return { url: note['url'], name: note['name'], nBytes: typeof nBytes === 'number' ? nBytes : null };
+}
+
+/** Says that a download has begun (`part`), or is complete (`whole`). */
+export async function putNote(store: WeightStore, key: string, state: 'part' | 'whole', note: FileNote): Promise<void> {
+  await store.put(`${key}.${state}`, utf8ToBytes(JSON.stringify(note)));
+  if (state === 'whole') await store.delete(`${key}.part`);
+}
+
+/** Deletes all of a file, its description first: what is left by a kill then counts as unfinished. */
+export async function forget(store: WeightStore, file: KeptFile): Promise<void> {
+  for (const name of [`${file.key}.whole`, `${file.key}.part`]) await store.delete(name);
+  await Promise.all([...[...file.pieces.values()].map(({ name }) => name), ...file.surplus].map((name) => store.delete(name)));
+}
+
+function modelName(url: string): string {
+  return `${hashOfText(url)}.model`;
+}
+
+/** Every model.json is kept beside its weights, for starting without a network. What fails is none that is kept. */
+export function descriptionsIn(store: WeightStore): Required<KeptDescriptions> {
+  const get = async (url: string): Promise<string | undefined> => {
+    const bytes = await store.get(modelName(url)).catch(() => undefined);
+    const kept = bytes === undefined ? undefined : parse(bytes);
+    return isRecord(kept) && kept['url'] === url && typeof kept['json'] === 'string' ? kept['json'] : undefined;
+  };
+  return {
+    get,
+    put: async (url, json) => {
+      if ((await get(url)) === json) return;
+      await store.put(modelName(url), utf8ToBytes(JSON.stringify({ url, json }))).catch(() => undefined);
+    },
+  };
+}
+
+/** Every model.json that is kept: name, address, text. */
+export async function keptModels(store: WeightStore): Promise<{ readonly name: string; readonly url: string; readonly json: string }[]> {
+  const models = [];
+  for (const name of await store.names()) {
+    if (!name.endsWith('.model')) continue;
+    const bytes = await store.get(name);
+    const kept = bytes === undefined ? undefined : parse(bytes);
+    if (isRecord(kept) && typeof kept['url'] === 'string' && typeof kept['json'] === 'string') models.push({ name, url: kept['url'], json: kept['json'] });
+  }
+  return models;
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,272 @@
+// One file of weights, from where it is to the device, in pieces of 4 MiB:
+//
+//   kept here ──► checksum ─┐
+//                           ├─► in order, 1 MiB at a time ──► sink
+//   server ──► SHA-256 ─────┤
+//                           └─► kept under its name
+//
+// Four lanes fetch at the same time, each with one buffer, and hand on in turn; so four pieces are all that
+// is ever held of a file, whatever its size. Where model.json tells the SHA-256 of each piece, none reaches
+// the device unverified; where it tells the file's alone, that is computed on the way.
+
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { sha256Hex } from '../digest.js';
+import { abortError, EmbedderError, reasonOf } from '../errors.js';
+import { PIECE_BYTES, type PlannedFile } from '../model-files.js';
+import type { WeightStore } from '../types.js';
+import { bytesOf, isSound, isWhole, pieceName, type KeptFile } from './kept.js';
+import { RemoteFile, type RemoteHooks } from './remote-file.js';
+
+/** The most that is handed on at once. */
+export const SLICE_BYTES = 1 << 20;
+/** Pieces that are on their way at the same time. */
+const LANES = 4;
+/** How often a piece whose bytes are wrong is asked for. */
+const MAX_WRONG = 2;
+
+/** What of a file is kept, and where more of it goes. */
+export interface Keeping {
+  readonly store: WeightStore;
+  readonly file: KeptFile;
+  /** Whether what is fetched is kept, too. */
+  isOpen(): boolean;
+  /** A piece could not be kept. */
+  failed(error: unknown): void;
+}
+
+export interface FileHooks extends Omit<RemoteHooks, 'unstored'> {
+  /** Buffers of earlier files, which are used again: new ones would wait for the garbage collector. */
+  readonly rooms: ArrayBuffer[];
+  /** Takes the next bytes, which are only valid until it returns. */
+  sink(bytes: Uint8Array): void | Promise<void>;
+}
+
+/**
+ * Hands the bytes of `file` to the sink, and returns how many there were.
+ *
+ * Fails with `DOWNLOAD_FAILED` (status, network, length), `INTEGRITY` (hash), `IO` (a local file) or an
+ * `AbortError`. Nothing is under way any more when it settles.
+ */
+export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, hooks: FileHooks): Promise<number> {
+  const { signal } = hooks;
+  if (signal.aborted) throw abortError(signal);
+  const ended = new AbortController();
+  const end = (): void => ended.abort(signal.reason);
+  signal.addEventListener('abort', end, { once: true });
+  const source = new Source(file, keeping, { ...hooks, signal: ended.signal });
+  const hash = file.sha256 === undefined || source.isVerified ? undefined : sha256.create();
+  let nBytes = 0;
+
+  const handOn = async (piece: Uint8Array): Promise<void> => {
+    for (let at = 0; at < piece.length; at += SLICE_BYTES) {
+      const slice = piece.subarray(at, at + SLICE_BYTES);
+      hash?.update(slice);
+      await hooks.sink(slice);
+      if (ended.signal.aborted) throw abortError(signal);
+    }
+    nBytes += piece.length;
+    await turn();
+  };
+
+  let next = 0;
+  let isOver = false;
+  let last: Promise<void> = Promise.resolve();
+  const lane = async (): Promise<void> => {
+    let room: ArrayBuffer | undefined;
+    while (!isOver) {
+      const index = next++;
+      const before = last;
+      let passOn = (): void => undefined;
+      last = new Promise((resolve) => (passOn = resolve));
+      try {
+        if (source.ends(index)) break;
+        room ??= hooks.rooms.pop();
+        if (room === undefined || room.byteLength < source.pieceBytes) room = new ArrayBuffer(source.pieceBytes);
+        const piece = await source.read(index, new Uint8Array(room, 0, source.pieceBytes));
+        await before;
+        if (ended.signal.aborted) throw abortError(signal);
+        if (piece === undefined || isOver) {
+          isOver = true;
+          break;
+        }
+        await handOn(piece.bytes);
+        passOn();
+        await piece.kept;
+      } catch (error) {
+        ended.abort();
+        throw error;
+      } finally {
+        passOn();
+      }
+    }
+    if (room !== undefined) hooks.rooms.push(room);
+  };
+
+  const lanes = Array.from({ length: LANES }, lane);
+  try {
+    await Promise.all(lanes);
+    if (file.nBytes !== undefined && nBytes !== file.nBytes) throw lengthError(file, nBytes);
+    if (hash !== undefined) requireHash(file, file.sha256 as string, bytesToHex(hash.digest()));
+    return nBytes;
+  } catch (error) {
+    // The first failure ends the other lanes, whose own then say less.
+    throw signal.aborted ? abortError(signal) : error;
+  } finally {
+    signal.removeEventListener('abort', end);
+    source.close();
+    await Promise.allSettled(lanes);
+    await source.settled();
+  }
+}
+
+/** Of every piece of the file but the last. */
+export function pieceBytesOf(file: PlannedFile): number {
+  return file.pieces?.nBytes ?? PIECE_BYTES;
+}
+
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** Settles when the store needs the bytes no more. Never rejects. */
+  readonly kept: Promise<void>;
+}
+
+/** Where the pieces of one file come from. */
+class Source {
+  readonly #file: PlannedFile;
+  readonly #keeping: Keeping | undefined;
+  readonly #hooks: FileHooks;
+  readonly #remote: RemoteFile | undefined;
+  /** The file was verified as a whole when it was kept; of each piece the right checksum is known. */
+  readonly #wasWhole: boolean;
+  readonly #keptBytes: number;
+  readonly #putting = new Set<Promise<void>>();
+  /** Of every piece but the last. */
+  readonly pieceBytes: number;
+
+  constructor(file: PlannedFile, keeping: Keeping | undefined, hooks: FileHooks) {
+    this.#file = file;
+    this.#keeping = keeping;
+    this.#hooks = hooks;
+    this.#keptBytes = bytesOf(keeping?.file);
+    this.#wasWhole = isWhole(keeping?.file, file.nBytes);
+    this.pieceBytes = Math.min(pieceBytesOf(file), file.nBytes ?? PIECE_BYTES);
+    this.#remote = 'url' in file.source ? new RemoteFile(file.source.url, file.nBytes, { ...hooks, unstored: keeping !== undefined }) : undefined;
+  }
+
+  /** Whether each piece is verified by itself. */
+  get isVerified(): boolean {
+    return this.#file.pieces?.sha256 !== undefined || this.#wasWhole;
+  }
+
+  /** Whether the file is known to end before piece `index`. */
+  ends(index: number): boolean {
+    const nBytes = this.#file.nBytes ?? (this.#wasWhole ? this.#keptBytes : this.#remote?.nBytes);
+    return nBytes !== undefined && index * this.pieceBytes >= nBytes;
+  }
+
+
+  /** `undefined` past the end. */
+  async read(index: number, room: Uint8Array): Promise<Piece | undefined> {
+    const { source, name } = this.#file;
+    if ('blob' in source) return this.#local(source.blob, name, index);
+    const known = this.#keeping?.file.pieces.get(index);
+    if (known !== undefined) {
+      const bytes = await this.#kept(known.name, room);
+      if (bytes !== undefined) {
+        this.#hooks.onBytes(bytes.length);
+        return { bytes, kept: Promise.resolve() };
+      }
+      this.#keeping?.file.pieces.delete(index);
+    }
+    const bytes = await this.#fetched(index, room, this.#wasWhole ? known?.name : undefined);
+    if (bytes.length === 0) return undefined;
+    const kept = this.#keep(index, bytes);
+    this.#putting.add(kept);
+    void kept.then(() => this.#putting.delete(kept));
+    return { bytes, kept };
+  }
+
+  close(): void {
+    this.#remote?.close();
+  }
+
+  /** Resolves when nothing is being put any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#putting);
+  }
+
+  /** What is not what was put is deleted, and fetched again. */
+  async #kept(name: string, room: Uint8Array): Promise<Uint8Array | undefined> {
+    const { store, failed } = this.#keeping as Keeping;
+    try {
+      const bytes = await store.get(name, room);
+      if (bytes !== undefined && isSound(name, bytes)) return bytes;
+      await store.delete(name);
+    } catch (error) {
+      failed(error);
+    }
+    return undefined;
+  }
+
+  /** - `formerName`: of the piece when it was kept, whose checksum it has to have again */
+  async #fetched(index: number, room: Uint8Array, formerName: string | undefined): Promise<Uint8Array> {
+    for (let nWrong = 1; ; nWrong++) {
+      const bytes = await (this.#remote as RemoteFile).read(index * this.pieceBytes, room);
+      const needed = this.#file.pieces?.sha256?.[index];
+      const found = needed === undefined ? undefined : await sha256Hex(bytes);
+      if (found === needed && (formerName === undefined || isSound(formerName, bytes))) return bytes;
+      if (nWrong < MAX_WRONG) continue;
+      requireHash(this.#file, needed ?? `of ${formerName}`, found ?? 'another', `piece ${index}: `);
+    }
+  }
+
+  async #keep(index: number, bytes: Uint8Array): Promise<void> {
+    const keeping = this.#keeping;
+    if (keeping === undefined || !keeping.isOpen()) return;
+    const name = pieceName(keeping.file.key, index, bytes);
+    try {
+      await keeping.store.put(name, bytes);
+      keeping.file.pieces.set(index, { name, nBytes: bytes.length });
+    } catch (error) {
+      keeping.failed(error);
+    }
+  }
+
+  async #local(blob: Blob, name: string, index: number): Promise<Piece> {
+    try {
+      const bytes = new Uint8Array(await blob.slice(index * this.pieceBytes, (index + 1) * this.pieceBytes).arrayBuffer());
+      this.#hooks.onBytes(bytes.length);
+      return { bytes, kept: Promise.resolve() };
+    } catch (cause) {
+      throw new EmbedderError('IO', `${name}: the file can no longer be read (${reasonOf(cause)})`, { cause, data: { file: name } });
+    }
+  }
+}
+
+function addressOf({ source, name }: PlannedFile): string {
+  return 'url' in source ? source.url : name;
+}
+
+function lengthError(file: PlannedFile, found: number): EmbedderError {
+  const where = addressOf(file);
+  return new EmbedderError('DOWNLOAD_FAILED', `${where}: needed ${file.nBytes} bytes, found ${found}`, { data: { url: where, needed: file.nBytes, found } });
+}
+
+function requireHash(file: PlannedFile, needed: string, found: string, what = ''): void {
+  if (found === needed) return;
+  const where = addressOf(file);
+  throw new EmbedderError('INTEGRITY', `${where}: ${what}needed SHA-256 ${needed}, found ${found}`, { data: { url: where, needed, found } });
+}
+
+/** Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. */
+function turn(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
+}
