@@ -167,7 +167,7 @@ def main():
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--run", default="base")
     p.add_argument("--rate", type=float, default=5e-4)
-    p.add_argument("--pictures", type=float, default=0.45, help="share of steps on pictures")
+    p.add_argument("--pictures", type=float, default=0.7, help="share of steps on pictures")
     p.add_argument("--second", action="store_true", help="the second part: begins where the first ended, mostly with names")
     p.add_argument("--no-pictures", action="store_true", help="texts alone: while the pictures are still being drawn")
     p.add_argument("--threads", type=int, default=2)
@@ -212,6 +212,7 @@ def main():
     if a.second and not (folder / "second").exists():
         (folder / "second").touch()
         run.used, run.step = 0.0, 0
+        run.opt.param_groups[0]["base"] = 1e-2  # tokens of other languages are seen seldom, so each time must count
     encode = lambda texts, prefix, most: model.text(*text.batch(texts, prefix, most)).float()
 
     def same(xs):
