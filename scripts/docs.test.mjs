@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'bench/README.md', 'bench/search/README.md', 'tests/fixtures/README.md', 'docs/index-format.md', 'examples/edge-worker/README.md'];
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'bench/README.md', 'bench/search/README.md', 'bench/large/README.md', 'bench/quantisation/README.md', 'tests/fixtures/README.md', 'docs/index-format.md', 'examples/edge-worker/README.md'];
 const read = (path) => readFileSync(join(root, path), 'utf8');
 
 for (const document of documents) {

@@ -6,14 +6,20 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$REPO"
 
-steps=(memory soak loss)
+steps=(convert memory soak loss)
 
 describe() {
   case $1 in
+    convert) say "converter and checker with files of the published size, 15 GB; results to bench/large and bench/results" ;;
     memory) say "what inputs take of the device at the published widths, against the statement" ;;
     soak) say "2,000 calls on one embedder, 50 embedders one after the other; results to bench/results/soak.md" ;;
     loss) say "the device lost at every submit and refused at every buffer of a load and of a call" ;;
   esac
+}
+
+run_convert() {
+  cargo build --release --locked --bin jina-embed
+  node bench/large/run.mjs --save
 }
 
 # The browser tests alone, as `make test` runs them.

@@ -6,7 +6,7 @@
 
 #[cfg(feature = "gpu")]
 use crate::weights;
-use crate::{gguf, image, search, text};
+use crate::{gguf, image, search, self_test, text};
 
 /// What a program may branch on. The strings are part of the public interface, in Rust, in
 /// TypeScript and across the worker; they never change.
@@ -102,6 +102,9 @@ pub enum Error {
     /// A search index refused an item or a query, or could not be read.
     #[error(transparent)]
     Search(#[from] search::Error),
+    /// The vectors kept beside a model cannot be read.
+    #[error(transparent)]
+    SelfTest(#[from] self_test::Error),
     /// Sound files that do not make a model together.
     #[cfg(feature = "gpu")]
     #[error(transparent)]
@@ -167,6 +170,7 @@ impl Error {
             Error::Text(error) => error.code(),
             Error::Image(error) => error.code(),
             Error::Search(error) => error.code(),
+            Error::SelfTest(error) => error.code(),
             #[cfg(feature = "gpu")]
             Error::Weights(error) => error.code(),
             #[cfg(feature = "cli")]

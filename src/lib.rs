@@ -71,9 +71,12 @@ pub mod model_files;
 #[cfg(any(feature = "gpu", feature = "cli"))]
 mod pooling;
 pub mod search;
+pub mod self_test;
 #[cfg(feature = "cli")]
 pub mod server;
 pub mod text;
+#[cfg(all(feature = "gpu", feature = "cli"))]
+pub mod verify;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 mod web;
 #[cfg(feature = "gpu")]

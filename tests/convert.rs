@@ -6,6 +6,7 @@ mod tiny;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use jina_embeddings_web::convert::{Dtype, Manifest, Progress, Role, convert};
@@ -351,7 +352,7 @@ fn a_text_model_cut_into_parts_is_the_same_model() {
         Dtype::Q8_0,
     );
     cut.split_bytes = 200_000;
-    let manifest = convert(&cut, &mut |_| {}).unwrap();
+    let manifest = convert(&cut, &mut |_| ControlFlow::Continue(())).unwrap();
     let parts: Vec<_> = manifest
         .files
         .iter()
@@ -489,6 +490,7 @@ fn progress_runs_from_nothing_to_everything() {
             progress.done_bytes,
             progress.total_bytes,
         ));
+        ControlFlow::Continue(())
     })
     .unwrap();
     let total: u64 = manifest.files.iter().map(|file| file.n_bytes).sum();
@@ -507,6 +509,7 @@ fn the_final_name_and_model_json_appear_only_when_every_file_is_written() {
         n_calls += 1;
         assert!(!to.exists() && !partial.join("model.json").exists());
         assert!(partial.is_dir());
+        ControlFlow::Continue(())
     })
     .unwrap();
     assert!(n_calls > 100 && to.join("model.json").is_file() && !partial.exists());

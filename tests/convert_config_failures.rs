@@ -4,6 +4,7 @@
 mod tiny;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use jina_embeddings_web::Code;
@@ -243,7 +244,12 @@ fn the_licence_is_taken_from_the_front_matter_of_the_readme() {
         let hf = copy(room.path());
         fs::write(hf.join("README.md"), readme).unwrap();
         let options = options(&hf, &room.path().join("model"), Dtype::Q8_0, Dtype::Q8_0);
-        assert_eq!(convert(&options, &mut |_| {}).unwrap().licence, licence);
+        assert_eq!(
+            convert(&options, &mut |_| ControlFlow::Continue(()))
+                .unwrap()
+                .licence,
+            licence
+        );
     }
 }
 

@@ -6,6 +6,8 @@ mod tiny;
 
 use std::fs;
 
+use std::ops::ControlFlow;
+
 use jina_embeddings_web::Code;
 use jina_embeddings_web::convert::{Dtype, Error, Manifest, convert};
 use serde_json::json;
@@ -296,7 +298,7 @@ fn an_existing_destination_is_refused_and_untouched() {
     fs::create_dir(&to).unwrap();
     fs::write(to.join("model.json"), "precious").unwrap();
     let options = options(&fixtures().join("tiny"), &to, Dtype::F16, Dtype::F16);
-    let error = convert(&options, &mut |_| {}).unwrap_err();
+    let error = convert(&options, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert_says(&error, Code::InputInvalid, &["exists already", "--force"]);
     assert_eq!(fs::read(to.join("model.json")).unwrap(), b"precious");
     assert_eq!(fs::read_dir(room.path()).unwrap().count(), 1);
@@ -310,12 +312,12 @@ fn force_replaces_a_model_directory_whole_and_nothing_else() {
     fs::write(to.join("holiday.jpg"), "precious").unwrap();
     let mut options = options(&fixtures().join("tiny"), &to, Dtype::F16, Dtype::F16);
     options.force = true;
-    let error = convert(&options, &mut |_| {}).unwrap_err();
+    let error = convert(&options, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert_says(&error, Code::InputInvalid, &["not a model directory"]);
     assert_eq!(fs::read(to.join("holiday.jpg")).unwrap(), b"precious");
 
     fs::write(to.join("model.json"), "{}").unwrap();
-    convert(&options, &mut |_| {}).unwrap();
+    convert(&options, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(!to.join("holiday.jpg").exists());
     Manifest::parse(&fs::read(to.join("model.json")).unwrap()).unwrap();
     assert_eq!(fs::read_dir(room.path()).unwrap().count(), 1);
@@ -326,13 +328,13 @@ fn a_failed_forced_run_leaves_the_old_model_in_place() {
     let room = tempfile::tempdir().unwrap();
     let (hf, to) = (copy(room.path()), room.path().join("model"));
     let mut options = options(&hf, &to, Dtype::F16, Dtype::F16);
-    let before = convert(&options, &mut |_| {}).unwrap();
+    let before = convert(&options, &mut |_| ControlFlow::Continue(())).unwrap();
     edit_base(&hf, |tensors| {
         let damaged = tensors["model.norm.weight"].with_value(0, f32::NAN);
         tensors.insert("model.norm.weight".to_owned(), damaged);
     });
     options.force = true;
-    convert(&options, &mut |_| {}).unwrap_err();
+    convert(&options, &mut |_| ControlFlow::Continue(())).unwrap_err();
     let after = Manifest::parse(&fs::read(to.join("model.json")).unwrap()).unwrap();
     assert_eq!(before, after);
     assert!(!room.path().join("model.partial").exists());
@@ -347,7 +349,7 @@ fn what_an_interrupted_run_left_is_replaced() {
     let to = room.path().join("model");
     convert(
         &options(&fixtures().join("tiny"), &to, Dtype::F16, Dtype::F16),
-        &mut |_| {},
+        &mut |_| ControlFlow::Continue(()),
     )
     .unwrap();
     assert!(!partial.exists());
@@ -384,7 +386,7 @@ fn names_as_renamed_on_load_and_a_single_file_give_the_same_model() {
     });
     let renamed = convert(
         &options(&hf, &room.path().join("model"), Dtype::Q8_0, Dtype::Q8_0),
-        &mut |_| {},
+        &mut |_| ControlFlow::Continue(()),
     )
     .unwrap();
     let other = tempfile::tempdir().unwrap();

@@ -251,7 +251,7 @@ fn conversions_refuse_lengths_that_do_not_agree() {
         "33 elements are not a whole number of Q8_0 blocks of 32"
     );
     assert!(matches!(
-        quantize(TensorType::Q4_K, &[0.0; 256], &mut Vec::new()),
+        quantize(TensorType::Q3_K, &[0.0; 256], &mut Vec::new()),
         Err(Error::CannotQuantize { .. })
     ));
 }
@@ -266,6 +266,9 @@ fn quantisers_refuse_values_they_cannot_hold_and_leave_the_output_alone() {
         TensorType::Q4_1,
         TensorType::Q5_0,
         TensorType::Q5_1,
+        TensorType::Q4_K,
+        TensorType::Q5_K,
+        TensorType::Q6_K,
     ] {
         for bad in [
             f32::NAN,
@@ -274,7 +277,7 @@ fn quantisers_refuse_values_they_cannot_hold_and_leave_the_output_alone() {
             f32::MAX,
             -f32::MAX,
         ] {
-            let mut values = [0.5; 64];
+            let mut values = [0.5; 256];
             values[40] = bad;
             let mut out = vec![1, 2, 3];
             match quantize(kind, &values, &mut out) {

@@ -10,7 +10,7 @@ use std::{
 /// Module -> the modules that it uses. Each knows only modules above it, and `error`.
 ///
 /// The command `bin` is a crate of its own, which the compiler holds to the public items.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("gguf", &["error"]),
     // Slices only.
     ("cpu", &["gguf"]),
@@ -18,6 +18,8 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("image", &["error"]),
     // Vectors only.
     ("search", &["error"]),
+    // Text and numbers only, so that every face can read it.
+    ("self_test", &["error", "text"]),
     ("js", &["error"]),
     // Tensors only; the block formats of a matrix are those of the file.
     ("kernels", &["cpu", "gguf"]),
@@ -35,7 +37,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "device", "error", "image", "kernels", "model", "pooling", "text", "weights",
         ],
     ),
-    ("convert", &["error", "gguf"]),
+    ("convert", &["error", "gguf", "self_test", "text"]),
     // HTTP in front of whatever computes.
     ("server", &["error", "pooling", "text"]),
     (
@@ -43,6 +45,10 @@ const LAYERS: [(&str, &[&str]); 18] = [
         &[
             "convert", "device", "embedder", "error", "gguf", "text", "weights",
         ],
+    ),
+    (
+        "verify",
+        &["convert", "embedder", "error", "gguf", "self_test", "text"],
     ),
     (
         "web",
@@ -63,12 +69,13 @@ const LAYERS: [(&str, &[&str]); 18] = [
 ];
 
 /// What `error` wraps: the errors of these modules, and nothing else of them.
-const WRAPPED: [(&str, &str); 7] = [
+const WRAPPED: [(&str, &str); 8] = [
     ("convert", "Error"),
     ("gguf", "Error"),
     ("image", "Error"),
     ("model", "Stopped"),
     ("search", "Error"),
+    ("self_test", "Error"),
     ("text", "Error"),
     ("weights", "Error"),
 ];

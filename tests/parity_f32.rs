@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, sync::OnceLock};
 
 use burn::tensor::Tensor;
 use common::{Target, Worst, deviation, encode, fixture, golden, json, load, targets, wait};
@@ -32,17 +32,12 @@ fn model() -> ModelFiles {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| {
         let parent = tempfile::tempdir().expect("a temporary directory").keep();
-        let options = convert::Options {
-            from: fixture("tiny"),
-            to: parent.join("tiny-f32"),
-            dtype: Dtype::F32,
-            vision_dtype: Dtype::F32,
-            // Small enough for several parts.
-            split_bytes: 1_000_000,
-            name: None,
-            force: false,
-        };
-        convert::convert(&options, &mut |_| ()).expect("the fixture converts");
+        let (from, to) = (fixture("tiny"), parent.join("tiny-f32"));
+        let mut options = convert::Options::new(from, to, Dtype::F32, Dtype::F32);
+        // Small enough for several parts.
+        options.split_bytes = 1_000_000;
+        convert::convert(&options, &mut |_| ControlFlow::Continue(()))
+            .expect("the fixture converts");
         options.to
     });
     ModelFiles::find(directory).expect("a model directory")

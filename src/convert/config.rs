@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Map, Value};
 
 use super::error::Error;
@@ -17,7 +17,8 @@ pub(super) struct ModelConfig {
     pub text: TextConfig,
     pub vision: VisionConfig,
     pub preprocessor: PreprocessorConfig,
-    pub adapter: AdapterConfig,
+    /// Absent where the adapter of the one task is merged into the matrices.
+    pub adapter: Option<AdapterConfig>,
     pub multi_vector_projector_dim: usize,
     pub matryoshka_dims: Vec<usize>,
     pub task_names: Vec<String>,
@@ -93,9 +94,33 @@ struct TopLevel {
     name_or_path: Option<String>,
     architectures: Vec<String>,
     vision_config: VisionConfig,
-    multi_vector_projector_dim: usize,
-    matryoshka_dims: Vec<usize>,
-    task_names: Vec<String>,
+    multi_vector_projector_dim: Option<usize>,
+    matryoshka_dims: Option<Vec<usize>>,
+    task_names: Option<Vec<String>>,
+}
+
+/// Width of one vector of a published multi-vector.
+const PROJECTOR_DIM: usize = 128;
+
+impl TopLevel {
+    /// Fills in what a merged directory, whose configuration is that of the model below, lacks.
+    fn complete(&mut self, merged: Option<&str>, text: &TextConfig) {
+        let Some(task) = merged else { return };
+        self.multi_vector_projector_dim.get_or_insert(PROJECTOR_DIM);
+        self.task_names = Some(vec![task.to_owned()]);
+        let hidden = text.hidden_size;
+        self.matryoshka_dims
+            .get_or_insert_with(|| matryoshka_dims(hidden));
+    }
+}
+
+/// The widths to which a vector of a model that names none may be cut: as published, halved four
+/// times.
+pub(super) fn matryoshka_dims(hidden_size: usize) -> Vec<usize> {
+    let halved = std::iter::successors(Some(hidden_size), |dim| Some(dim / 2));
+    let mut dims: Vec<_> = halved.take(5).filter(|dim| *dim > 0).collect();
+    dims.reverse();
+    dims
 }
 
 impl TextConfig {
@@ -106,8 +131,18 @@ impl TextConfig {
 }
 
 impl ModelConfig {
-    /// Reads and checks the three files of a directory.
-    pub fn read(from: &Path) -> Result<ModelConfig, Error> {
+    /// What `config.json` calls the model, if it does.
+    pub fn name_or_path(from: &Path) -> Result<Option<String>, Error> {
+        let root: Map<String, Value> = read_json(&from.join("config.json"))?;
+        let name = root.get("_name_or_path").and_then(Value::as_str);
+        Ok(name.map(str::to_owned))
+    }
+
+    /// Reads and checks the files of a directory.
+    ///
+    /// - `merged`: the task whose adapter is merged into the matrices; then there is no
+    ///   configuration of adapters, and that of the model may be Qwen2.5-VL's own
+    pub fn read(from: &Path, merged: Option<&str>) -> Result<ModelConfig, Error> {
         let path = from.join("config.json");
         let root: Map<String, Value> = read_json(&path)?;
         let mut text = root.clone();
@@ -120,12 +155,12 @@ impl ModelConfig {
             source,
         };
         let text: TextConfig = serde_json::from_value(Value::Object(text)).map_err(json)?;
-        let top: TopLevel = serde_json::from_value(Value::Object(root)).map_err(json)?;
-        if !top
-            .architectures
-            .iter()
-            .any(|name| name == "JinaEmbeddingsV4Model")
-        {
+        let mut top: TopLevel = serde_json::from_value(Value::Object(root)).map_err(json)?;
+        top.complete(merged, &text);
+        let known = |name: &String| {
+            name == "JinaEmbeddingsV4Model" || (merged.is_some() && name.starts_with("Qwen2_5_VL"))
+        };
+        if !top.architectures.iter().any(known) {
             let found = format!("{:?}", top.architectures);
             return Err(unsupported(
                 &path,
@@ -134,25 +169,36 @@ impl ModelConfig {
                 &found,
             ));
         }
+        let missing = |field| json(serde_json::Error::missing_field(field));
+        let needed = "multi_vector_projector_dim";
+        let dim = top.multi_vector_projector_dim.ok_or(missing(needed))?;
+        let dims = top.matryoshka_dims.ok_or(missing("matryoshka_dims"))?;
+        let task_names = top.task_names.ok_or(missing("task_names"))?;
         check_text(&path, &text)?;
         check_vision(&path, &top.vision_config, &text)?;
-        check_dims(&path, &top, &text)?;
+        check_dims(&path, dim, &dims, &task_names, &text)?;
 
         let preprocessor_path = from.join("preprocessor_config.json");
         let preprocessor: PreprocessorConfig = read_json(&preprocessor_path)?;
         check_preprocessor(&preprocessor_path, &preprocessor, &top.vision_config)?;
-        let adapter_path = from.join("adapters/adapter_config.json");
-        let adapter: AdapterConfig = read_json(&adapter_path)?;
-        check_adapter(&adapter_path, &adapter)?;
+        let adapter = match merged {
+            Some(_) => None,
+            None => {
+                let path = from.join("adapters/adapter_config.json");
+                let adapter: AdapterConfig = read_json(&path)?;
+                check_adapter(&path, &adapter)?;
+                Some(adapter)
+            }
+        };
         Ok(ModelConfig {
             name_or_path: top.name_or_path,
             text,
             vision: top.vision_config,
             preprocessor,
             adapter,
-            multi_vector_projector_dim: top.multi_vector_projector_dim,
-            matryoshka_dims: top.matryoshka_dims,
-            task_names: top.task_names,
+            multi_vector_projector_dim: dim,
+            matryoshka_dims: dims,
+            task_names,
         })
     }
 }
@@ -344,12 +390,14 @@ fn check_vision(path: &Path, vision: &VisionConfig, text: &TextConfig) -> Result
     Ok(())
 }
 
-fn check_dims(path: &Path, top: &TopLevel, text: &TextConfig) -> Result<(), Error> {
-    check_sizes(
-        path,
-        &[("multi_vector_projector_dim", top.multi_vector_projector_dim)],
-    )?;
-    let dims = &top.matryoshka_dims;
+fn check_dims(
+    path: &Path,
+    projector_dim: usize,
+    dims: &[usize],
+    task_names: &[String],
+    text: &TextConfig,
+) -> Result<(), Error> {
+    check_sizes(path, &[("multi_vector_projector_dim", projector_dim)])?;
     if dims.is_empty() || dims.iter().any(|dim| !(1..=text.hidden_size).contains(dim)) {
         let needed = format!("a list of numbers from 1 to {}", text.hidden_size);
         return Err(bad(path, "matryoshka_dims", &needed, dims));
@@ -361,12 +409,12 @@ fn check_dims(path: &Path, top: &TopLevel, text: &TextConfig) -> Result<(), Erro
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    let mut unique = top.task_names.clone();
+    let mut unique = task_names.to_vec();
     unique.sort();
     unique.dedup();
-    if unique.is_empty() || unique.len() != top.task_names.len() || !unique.iter().all(usable) {
+    if unique.is_empty() || unique.len() != task_names.len() || !unique.iter().all(usable) {
         let needed = "a list of different names of at most 20 letters, digits, - or _";
-        return Err(bad(path, "task_names", needed, &top.task_names));
+        return Err(bad(path, "task_names", needed, task_names));
     }
     Ok(())
 }

@@ -79,6 +79,27 @@ pub enum Error {
     #[error("tensor `{name}`: {source}")]
     NotRepresentable { name: String, source: gguf::Error },
 
+    /// A GGUF file cannot be read.
+    #[error("{}: {source}", path.display())]
+    BadGguf { path: PathBuf, source: gguf::Error },
+    /// A GGUF file holds another kind of model than its place needs.
+    #[error("{}: `{key}` must be {needed}, but is {found}", path.display())]
+    OtherModel {
+        path: PathBuf,
+        key: String,
+        needed: String,
+        found: String,
+    },
+    /// An importance matrix is damaged or of another model.
+    #[error("{}: the importance matrix cannot be used: {reason}", path.display())]
+    BadImatrix { path: PathBuf, reason: String },
+    /// Which adapter was merged into the matrices is stated nowhere.
+    #[error("{}: there are no adapters, and no name says which task is merged into the weights; pass --task", path.display())]
+    TaskUnknown { path: PathBuf },
+    /// A task that the model has no adapter of.
+    #[error("the task {found:?} cannot be used: {needed}")]
+    BadTask { found: String, needed: String },
+
     /// The tokeniser file does not fit the model.
     #[error("{}: {reason}", path.display())]
     BadTokenizer { path: PathBuf, reason: String },
@@ -91,6 +112,12 @@ pub enum Error {
     /// The destination is there and is not a model directory, so it is not replaced.
     #[error("{} exists and is not a model directory, so it is not replaced", path.display())]
     NotAModelDirectory { path: PathBuf },
+    /// Another run is writing the same directory.
+    #[error("{} is being written by another run", path.display())]
+    Busy { path: PathBuf },
+    /// The caller stopped the conversion.
+    #[error("stopped; what is complete was kept, and the same command goes on from there")]
+    Aborted,
     /// `model.json` does not describe a model directory that can be read.
     #[error("model.json: {reason}")]
     BadManifest { reason: String },
@@ -105,10 +132,15 @@ impl Error {
         match self {
             Error::Io { .. } => Code::Io,
             Error::UnsupportedField { .. } | Error::TensorDtype { .. } => Code::ModelUnsupported,
-            Error::BadName { .. } | Error::Exists { .. } | Error::NotAModelDirectory { .. } => {
-                Code::InputInvalid
-            }
-            Error::Gguf(error) => error.code(),
+            Error::BadName { .. }
+            | Error::BadTask { .. }
+            | Error::Busy { .. }
+            | Error::Exists { .. }
+            | Error::NotAModelDirectory { .. }
+            | Error::TaskUnknown { .. } => Code::InputInvalid,
+            Error::OtherModel { .. } => Code::ModelUnsupported,
+            Error::Aborted => Code::Aborted,
+            Error::Gguf(error) | Error::BadGguf { source: error, .. } => error.code(),
             _ => Code::ModelInvalid,
         }
     }

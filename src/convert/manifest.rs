@@ -5,9 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Dtype;
 use super::config::ModelConfig;
+use super::destination::{write_json, write_whole};
 use super::error::Error;
+use crate::self_test::{self, SelfTest};
 
 const FORMAT: &str = "jina-embeddings-web";
 const FORMAT_VERSION: u32 = 1;
@@ -34,10 +35,24 @@ pub struct Manifest {
     pub config: ConfigSummary,
     /// How the text model's matrices are stored.
     pub dtype: String,
-    /// How the vision tower's matrices are stored.
+    /// How the vision tower's matrices are stored; `none` where there is none.
     pub vision_dtype: String,
     /// The files, in the order in which to load them.
     pub files: Vec<ManifestFile>,
+    /// The vectors that recognise a device that computes wrongly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<NamedFile>,
+}
+
+/// A file beside those of the weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// The plain file name.
+    pub path: String,
+    /// Length of the file.
+    pub n_bytes: u64,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
 }
 
 /// The sizes that a reader of `model.json` may want to know.
@@ -49,11 +64,11 @@ pub struct ConfigSummary {
     pub num_hidden_layers: usize,
     /// Widths to which a vector may be cut.
     pub matryoshka_dims: Vec<usize>,
-    /// Width of one vector of a multi-vector.
+    /// Width of one vector of a multi-vector; 0 where the source has no projector.
     pub multi_vector_projector_dim: usize,
     /// The tasks that have an adapter.
     pub tasks: Vec<String>,
-    /// Blocks of the vision tower.
+    /// Blocks of the vision tower; 0 where there is none.
     pub vision_depth: usize,
 }
 
@@ -109,15 +124,14 @@ impl Manifest {
         source: String,
         licence: String,
         config: ConfigSummary,
-        dtype: Dtype,
-        vision_dtype: Dtype,
+        dtype: String,
+        vision_dtype: String,
         files: Vec<ManifestFile>,
     ) -> Manifest {
         let mut hash = Sha256::new();
         for file in &files {
             hash.update(&file.sha256);
         }
-        let (dtype, vision_dtype) = (dtype.as_str(), vision_dtype.as_str());
         let digest = &hex(&hash.finalize())[..12];
         Manifest {
             format: FORMAT.to_owned(),
@@ -128,10 +142,31 @@ impl Manifest {
             space: format!("{name}/{dtype}/{vision_dtype}/{digest}"),
             name,
             config,
-            dtype: dtype.to_owned(),
-            vision_dtype: vision_dtype.to_owned(),
+            dtype,
+            vision_dtype,
             files,
+            self_test: None,
         }
+    }
+
+    /// Keeps vectors beside a model: writes them to `directory` as `self-test.json`, and then
+    /// `model.json`, which names them.
+    ///
+    /// Fails if a file cannot be written; then `model.json` is as it was.
+    pub fn add_self_test(
+        mut self,
+        directory: &Path,
+        self_test: &SelfTest,
+    ) -> Result<Manifest, Error> {
+        let json = self_test.to_json();
+        write_whole(&directory.join(self_test::FILE_NAME), &json)?;
+        self.self_test = Some(NamedFile {
+            path: self_test::FILE_NAME.to_owned(),
+            n_bytes: json.len() as u64,
+            sha256: hex(&Sha256::digest(&json)),
+        });
+        write_json(&directory.join("model.json"), &self)?;
+        Ok(self)
     }
 
     /// Reads `model.json`.
@@ -157,10 +192,11 @@ impl Manifest {
         let plain = |path: &str| {
             !path.is_empty() && !path.contains(['/', '\\', ':']) && path != "." && path != ".."
         };
-        match manifest.files.iter().find(|file| !plain(&file.path)) {
-            Some(file) => Err(bad(format!(
-                "`path` must be a plain file name, but is {:?}",
-                file.path
+        let files = manifest.files.iter().map(|file| &file.path);
+        let self_test = manifest.self_test.iter().map(|file| &file.path);
+        match files.chain(self_test).find(|path| !plain(path)) {
+            Some(path) => Err(bad(format!(
+                "`path` must be a plain file name, but is {path:?}"
             ))),
             None => Ok(manifest),
         }
@@ -168,12 +204,15 @@ impl Manifest {
 }
 
 impl ConfigSummary {
-    pub(super) fn of(config: &ModelConfig) -> ConfigSummary {
+    pub(super) fn of(config: &ModelConfig, has_projector: bool) -> ConfigSummary {
         ConfigSummary {
             hidden_size: config.text.hidden_size,
             num_hidden_layers: config.text.num_hidden_layers,
             matryoshka_dims: config.matryoshka_dims.clone(),
-            multi_vector_projector_dim: config.multi_vector_projector_dim,
+            multi_vector_projector_dim: match has_projector {
+                true => config.multi_vector_projector_dim,
+                false => 0,
+            },
             tasks: config.task_names.clone(),
             vision_depth: config.vision.depth,
         }

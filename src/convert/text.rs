@@ -1,13 +1,11 @@
 //! The text model: architecture `qwen2vl`, llama.cpp's names, tokeniser inside, cut into parts.
 
+use super::adapters::Merge;
 use super::config::ModelConfig;
 use super::error::Error;
-use super::manifest::Role;
-use super::plan::{FilePlan, Origin, Planner, general_metadata, split};
-use super::source::Source;
+use super::plan::{FilePlan, Origin, Planner, Sources, general_metadata, text_files};
 use super::{Options, tokenizer};
 use crate::gguf::Metadata;
-use crate::gguf::split::{Split, part_name};
 
 /// The longest input in tokens that the reference takes, whatever a caller asks for.
 const MAX_LENGTH: usize = 32_768;
@@ -39,29 +37,35 @@ pub(super) fn linear_shape(config: &ModelConfig, module: &str) -> [usize; 2] {
 }
 
 /// Plans the files of the text model.
+///
+/// - `merged`: the task whose adapter is added to the matrices
 pub(super) fn plan(
     options: &Options,
     config: &ModelConfig,
     name: &str,
-    base: &mut Source,
+    sources: &Sources,
+    merged: Option<&Merge>,
 ) -> Result<Vec<FilePlan>, Error> {
     let text = &config.text;
-    let (hidden, wanted) = (text.hidden_size, options.dtype.tensor_type());
-    let mut planner = Planner::new(base, Origin::Base);
+    let (hidden, n_layers) = (text.hidden_size, text.num_hidden_layers);
+    let mut planner = Planner::new(sources, Origin::Base, options.dtype, n_layers);
+    if sources.adapters.is_none() {
+        // The vocabulary head, which no embedding uses; a merged directory may hold it.
+        planner.source.ignore("lm_head.weight");
+    }
     let embedding = [text.vocab_size, hidden];
     planner.whole(
         "token_embd.weight".into(),
         "embed_tokens.weight".into(),
         &embedding,
-        wanted,
     )?;
-    for layer in 0..text.num_hidden_layers {
+    for layer in 0..n_layers {
         let norm = |planner: &mut Planner, name: &str, source: &str| {
             let (name, source) = (
                 format!("blk.{layer}.{name}.weight"),
                 format!("layers.{layer}.{source}.weight"),
             );
-            planner.whole(name, source, &[hidden], wanted)
+            planner.whole(name, source, &[hidden]).map(|_| ())
         };
         norm(&mut planner, "attn_norm", "input_layernorm")?;
         for (source, name) in LINEARS {
@@ -73,12 +77,11 @@ pub(super) fn plan(
                 format!("blk.{layer}.{name}"),
                 format!("layers.{layer}.{source}"),
             );
-            planner.whole(
-                format!("{name}.weight"),
-                format!("{source}.weight"),
-                &shape,
-                wanted,
-            )?;
+            let weight =
+                planner.whole(format!("{name}.weight"), format!("{source}.weight"), &shape)?;
+            if let Some(merged) = merged {
+                weight.update = Some(merged.update(sources, &source, shape)?);
+            }
             if matches!(
                 name.rsplit('.').next(),
                 Some("attn_q" | "attn_k" | "attn_v")
@@ -87,45 +90,17 @@ pub(super) fn plan(
                     format!("{name}.bias"),
                     format!("{source}.bias"),
                     &shape[..1],
-                    wanted,
                 )?;
             }
         }
     }
-    planner.whole(
-        "output_norm.weight".into(),
-        "norm.weight".into(),
-        &[hidden],
-        wanted,
-    )?;
-
-    let tensors = planner.tensors;
-    let n_tensors = tensors.len() as u32;
-    let parts = split(options, tensors)?;
-    let count = parts.len() as u32;
-    let mut metadata = metadata(options, config, name)?;
-    let mut files = Vec::with_capacity(parts.len());
-    for (number, tensors) in parts.into_iter().enumerate() {
-        let number = number as u32;
-        if count > 1 {
-            Split {
-                number,
-                count,
-                n_tensors,
-            }
-            .insert_into(&mut metadata)?;
-        }
-        let path = part_name("text", number, count);
-        files.push(FilePlan::new(path, Role::Text, None, &metadata, tensors)?);
-        // Only the first part carries the model's keys.
-        metadata = Metadata::new();
-    }
-    Ok(files)
+    planner.whole("output_norm.weight".into(), "norm.weight".into(), &[hidden])?;
+    text_files(options, metadata(options, config, name)?, planner.tensors)
 }
 
 fn metadata(options: &Options, config: &ModelConfig, name: &str) -> Result<Metadata, Error> {
     let text = &config.text;
-    let mut metadata = general_metadata("qwen2vl", "model", name, Some(options.dtype))?;
+    let mut metadata = general_metadata("qwen2vl", "model", name, options.dtype.file_type())?;
     // Sizes are at most 2^20 by the checks of the configuration.
     let mut size = |key: &str, size: usize| metadata.insert(key, size as u32);
     size("qwen2vl.block_count", text.num_hidden_layers)?;

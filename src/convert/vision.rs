@@ -6,9 +6,8 @@ use super::Options;
 use super::config::{ModelConfig, VisionConfig};
 use super::error::Error;
 use super::manifest::Role;
-use super::plan::{FilePlan, Origin, Planner, Runs, general_metadata};
-use super::source::Source;
-use crate::gguf::{Metadata, TensorType};
+use super::plan::{FilePlan, Origin, Planner, Runs, Sources, general_metadata};
+use crate::gguf::{Metadata, TensorSpec, TensorType};
 
 /// The reference builds every norm of the tower with this; no configuration file names it.
 const RMS_NORM_EPS: f32 = 1e-6;
@@ -21,24 +20,19 @@ pub(super) fn plan(
     options: &Options,
     config: &ModelConfig,
     name: &str,
-    base: &mut Source,
+    sources: &Sources,
 ) -> Result<FilePlan, Error> {
     let vision = &config.vision;
-    let wanted = options.vision_dtype.tensor_type();
-    let mut planner = Planner::new(base, Origin::Base);
+    let mut planner = Planner::new(sources, Origin::Base, options.vision_dtype, vision.depth);
     plan_patch_kernels(&mut planner, vision)?;
     for block in 0..vision.depth {
-        plan_block(&mut planner, vision, block, wanted)?;
+        plan_block(&mut planner, vision, block)?;
     }
     let (hidden, out) = (vision.hidden_size, vision.out_hidden_size);
     let merged = hidden * vision.spatial_merge_size * vision.spatial_merge_size;
     let mut whole = |name: &str, source: &str, shape: &[usize]| {
-        planner.whole(
-            name.to_owned(),
-            format!("visual.merger.{source}"),
-            shape,
-            wanted,
-        )
+        let source = format!("visual.merger.{source}");
+        planner.whole(name.to_owned(), source, shape).map(|_| ())
     };
     whole("v.post_ln.weight", "ln_q.weight", &[hidden])?;
     whole("mm.0.weight", "mlp.0.weight", &[merged, merged])?;
@@ -60,9 +54,8 @@ fn plan_patch_kernels(planner: &mut Planner, vision: &VisionConfig) -> Result<()
     let (hidden, patch) = (vision.hidden_size, vision.patch_size);
     let (channels, moments) = (vision.in_channels, vision.temporal_patch_size);
     let source = "visual.patch_embed.proj.weight";
-    planner
-        .source
-        .expect(source, &[hidden, channels, moments, patch, patch])?;
+    let shape = [hidden, channels, moments, patch, patch];
+    let source_type = planner.source.expect(source, &shape)?;
     let run = patch * patch;
     for (moment, name) in ["v.patch_embd.weight", "v.patch_embd.weight.1"]
         .into_iter()
@@ -74,72 +67,45 @@ fn plan_patch_kernels(planner: &mut Planner, vision: &VisionConfig) -> Result<()
             step: moments * run,
             count: hidden * channels,
         };
-        let shape = [hidden, channels, patch, patch];
-        planner.push(
-            name.to_owned(),
-            source.to_owned(),
-            &shape,
-            TensorType::F32,
-            runs,
-        );
+        let spec = TensorSpec {
+            name: name.to_owned(),
+            shape: vec![hidden, channels, patch, patch],
+            tensor_type: TensorType::F32,
+        };
+        planner.push(spec, source.to_owned(), source_type, runs);
     }
     Ok(())
 }
 
-fn plan_block(
-    planner: &mut Planner,
-    vision: &VisionConfig,
-    block: usize,
-    wanted: TensorType,
-) -> Result<(), Error> {
+fn plan_block(planner: &mut Planner, vision: &VisionConfig, block: usize) -> Result<(), Error> {
     let (hidden, mlp) = (vision.hidden_size, vision.intermediate_size);
     let (to, from) = (format!("v.blk.{block}"), format!("visual.blocks.{block}"));
     planner.whole(
         format!("{to}.ln1.weight"),
         format!("{from}.norm1.weight"),
         &[hidden],
-        wanted,
     )?;
     let (weight, bias) = (
         format!("{from}.attn.qkv.weight"),
         format!("{from}.attn.qkv.bias"),
     );
-    planner.source.expect(&weight, &[3 * hidden, hidden])?;
-    planner.source.expect(&bias, &[3 * hidden])?;
+    let weight_type = planner.source.expect(&weight, &[3 * hidden, hidden])?;
+    let bias_type = planner.source.expect(&bias, &[3 * hidden])?;
     for (third, letter) in ["q", "k", "v"].into_iter().enumerate() {
         let (n_weight, n_bias) = (hidden * hidden, hidden);
         let name = format!("{to}.attn_{letter}");
         let runs = Runs::one(third * n_weight, n_weight);
-        planner.push(
-            format!("{name}.weight"),
-            weight.clone(),
-            &[hidden, hidden],
-            wanted,
-            runs,
-        );
+        let source = (weight.as_str(), weight_type);
+        planner.part(format!("{name}.weight"), source, &[hidden, hidden], runs);
         let runs = Runs::one(third * n_bias, n_bias);
-        planner.push(
-            format!("{name}.bias"),
-            bias.clone(),
-            &[hidden],
-            wanted,
-            runs,
-        );
+        let source = (bias.as_str(), bias_type);
+        planner.part(format!("{name}.bias"), source, &[hidden], runs);
     }
     let mut linear = |name: &str, source: &str, shape: [usize; 2]| {
         let (name, source) = (format!("{to}.{name}"), format!("{from}.{source}"));
-        planner.whole(
-            format!("{name}.weight"),
-            format!("{source}.weight"),
-            &shape,
-            wanted,
-        )?;
-        planner.whole(
-            format!("{name}.bias"),
-            format!("{source}.bias"),
-            &shape[..1],
-            wanted,
-        )
+        planner.whole(format!("{name}.weight"), format!("{source}.weight"), &shape)?;
+        let (name, source) = (format!("{name}.bias"), format!("{source}.bias"));
+        planner.whole(name, source, &shape[..1]).map(|_| ())
     };
     linear("attn_out", "attn.proj", [hidden, hidden])?;
     linear("ffn_gate", "mlp.gate_proj", [mlp, hidden])?;
@@ -149,14 +115,14 @@ fn plan_block(
         format!("{to}.ln2.weight"),
         format!("{from}.norm2.weight"),
         &[hidden],
-        wanted,
-    )
+    )?;
+    Ok(())
 }
 
 fn metadata(options: &Options, config: &ModelConfig, name: &str) -> Result<Metadata, Error> {
     let (vision, images) = (&config.vision, &config.preprocessor);
     let name = format!("{name}-vision");
-    let mut metadata = general_metadata("clip", "mmproj", &name, Some(options.vision_dtype))?;
+    let mut metadata = general_metadata("clip", "mmproj", &name, options.vision_dtype.file_type())?;
     metadata.insert("clip.has_vision_encoder", true)?;
     metadata.insert("clip.projector_type", "qwen2.5vl_merger")?;
     metadata.insert("clip.use_silu", true)?;

@@ -7,8 +7,9 @@
 //! [`Header::parse`] takes whatever prefix of the file has arrived, so that a download is checked
 //! before its first tensor is in. Nothing is believed: every count is weighed against the bytes
 //! that would have to hold it before memory is taken for it, and every tensor must lie in the
-//! file, aligned and alone. [`dequantize`] and [`quantize`] turn blocks into `f32` and back, bit
-//! for bit as ggml does. This module knows no model: names and shapes are its callers' business.
+//! file, aligned and alone. [`dequantize`] turns blocks into `f32`, bit for bit as ggml does;
+//! [`quantize`] makes them, blocks of 32 to ggml's bytes and super-blocks with less loss. This
+//! module knows no model: names and shapes are its callers' business.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little
 //! endian.
@@ -30,7 +31,7 @@ pub use error::Error;
 pub use finite::first_not_finite;
 pub use header::{Header, MAX_HEADER_BYTES, Parsed};
 pub use metadata::Metadata;
-pub use quantize::quantize;
+pub use quantize::{quantize, quantize_rows};
 pub use tensor::{TensorInfo, TensorType};
 pub use value::{Array, Strings, Value};
 pub use writer::{TensorSpec, TensorStream, Writer};

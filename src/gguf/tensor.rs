@@ -4,7 +4,7 @@ use super::error::Error;
 macro_rules! tensor_types {
     ($($id:literal $variant:ident $block_elements:literal $block_bytes:literal;)*) => {
         /// How the elements of a tensor are stored: ggml's formats, by ggml's names.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs, non_camel_case_types)]
         pub enum TensorType { $($variant,)* }
 

@@ -144,6 +144,11 @@ impl Writer {
         })
     }
 
+    /// What the file begins with: keys, tensor table, padding.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
     /// Length of the whole file, padding included.
     pub fn n_bytes(&self) -> u64 {
         self.n_bytes

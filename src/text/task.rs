@@ -28,6 +28,18 @@ impl Task {
             Task::Code => "code",
         }
     }
+
+    /// The task that is merged into a model of this name, which only a word of it tells: Jina's are
+    /// called `jina-embeddings-v4-text-{retrieval,code,matching}`.
+    pub fn named_in(name: &str) -> Option<Task> {
+        let name = name.to_lowercase();
+        let mut words = name.split(|letter: char| !letter.is_alphanumeric());
+        words.find_map(|word| {
+            Task::ALL
+                .into_iter()
+                .find(|task| task.as_str().rsplit('-').next() == Some(word))
+        })
+    }
 }
 
 impl fmt::Display for Task {
@@ -149,5 +161,18 @@ fn unknown(found: &str, allowed: impl Iterator<Item = &'static str>) -> Error {
     Error::UnknownTask {
         found,
         allowed: allowed.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merged_task_is_a_word_of_the_name_and_not_a_part_of_one() {
+        let name = "jina-embeddings-v4-text-matching";
+        assert_eq!(Task::named_in(name), Some(Task::TextMatching));
+        assert_eq!(Task::named_in("Jina v4 code Q4_K_M.gguf"), Some(Task::Code));
+        assert_eq!(Task::named_in("my-text-encoder"), None);
     }
 }

@@ -286,7 +286,7 @@ impl Parts {
         }
         self.plan = Some(plan_of_decoder(&config)?);
         let name = header.metadata.opt_str("general.name")?.map(str::to_string);
-        let merged_task = merged_task(name.as_deref().unwrap_or(&self.file));
+        let merged_task = Task::named_in(name.as_deref().unwrap_or(&self.file));
         self.text = Some(Text {
             file: self.file.clone(),
             config,
@@ -426,29 +426,4 @@ fn build_projector(
         adapters::attach_to_projector(file, &mut projector.linear, task, alpha, tensors)?;
     }
     Ok(projector)
-}
-
-/// The task that was merged into a text file, which only a word of its name tells: Jina's are
-/// called `jina-embeddings-v4-text-{retrieval,code,matching}`.
-fn merged_task(name: &str) -> Option<Task> {
-    let name = name.to_lowercase();
-    let mut words = name.split(|letter: char| !letter.is_alphanumeric());
-    words.find_map(|word| {
-        Task::ALL
-            .into_iter()
-            .find(|task| task.as_str().rsplit('-').next() == Some(word))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_merged_task_is_a_word_of_the_name_and_not_a_part_of_one() {
-        let name = "jina-embeddings-v4-text-matching";
-        assert_eq!(merged_task(name), Some(Task::TextMatching));
-        assert_eq!(merged_task("Jina v4 code Q4_K_M.gguf"), Some(Task::Code));
-        assert_eq!(merged_task("my-text-encoder"), None);
-    }
 }

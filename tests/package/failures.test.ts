@@ -183,7 +183,7 @@ describe('a worker', () => {
   });
 
   test('is not timed once its device is ready', async () => {
-    const { embedder } = await load({ beforeFinish: () => pause(120) }, { initTimeout: 50 });
+    const { embedder } = await load({ beforeFinish: () => pause(1500) }, { initTimeout: 1000 });
     assert.ok(embedder);
   });
 

@@ -28,9 +28,9 @@ test('a cancelled load in the calling thread stops its download and frees what i
     onProgress: (event) => { if (event.status === 'download' && event.file === 'vision.gguf') controller.abort(); },
   });
   await assert.rejects(loading, { name: 'AbortError' });
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  // The server hears of it when the system tells it; a test that waits for ever fails by its limit.
+  while (!server.cancelled.includes('vision.gguf')) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.deepEqual(module.log.slice(-2), ['free loader', 'destroy device']);
-  assert.ok(server.cancelled.includes('vision.gguf'));
   await server.close();
 });
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use jina_embeddings_web::Code;
@@ -74,13 +75,8 @@ pub fn write_safetensors(path: &Path, tensors: &Tensors) {
 
 pub fn options(from: &Path, to: &Path, dtype: Dtype, vision_dtype: Dtype) -> Options {
     Options {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        dtype,
-        vision_dtype,
-        split_bytes: 256_000_000,
         name: Some("tiny".to_owned()),
-        force: false,
+        ..Options::new(from.to_owned(), to.to_owned(), dtype, vision_dtype)
     }
 }
 
@@ -92,7 +88,7 @@ pub fn convert_to(room: &Path, dtype: Dtype, vision_dtype: Dtype) -> Manifest {
         dtype,
         vision_dtype,
     );
-    convert(&options, &mut |_| {}).unwrap()
+    convert(&options, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 /// A copy of the published directory in `<room>/hf`.
@@ -157,7 +153,8 @@ pub fn failure_with(damage: impl FnOnce(&Path), adjust: impl FnOnce(&mut Options
     damage(&hf);
     let mut options = options(&hf, &room.path().join("model"), Dtype::F16, Dtype::F16);
     adjust(&mut options);
-    let error = convert(&options, &mut |_| {}).expect_err("a damaged model was converted");
+    let error = convert(&options, &mut |_| ControlFlow::Continue(()))
+        .expect_err("a damaged model was converted");
     let left: Vec<_> = fs::read_dir(room.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())

@@ -31,6 +31,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::kernels;
+use crate::memory;
 use crate::model::{ModelArgs, load};
 
 /// Sides of the picture: a multiple of the 28 pixels of a token, so that nothing is resized.
@@ -200,7 +201,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         open_ms,
         load_ms,
         measurements,
-        peak_rss_bytes: peak_rss_bytes(),
+        peak_rss_bytes: memory::peak_rss_bytes(),
     };
     print(args.json, &report, table)
 }
@@ -354,16 +355,6 @@ fn device_report(device: &Device) -> DeviceReport {
         is_software: info.is_software,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     }
-}
-
-/// Linux counts it; elsewhere nothing does without a system library.
-fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 fn milliseconds(since: Instant) -> f64 {

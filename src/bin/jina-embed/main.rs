@@ -13,10 +13,13 @@ mod failure;
 mod inspect;
 #[cfg(feature = "gpu")]
 mod kernels;
+mod memory;
 #[cfg(feature = "gpu")]
 mod model;
 #[cfg(feature = "gpu")]
 mod serve;
+#[cfg(feature = "gpu")]
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,7 +38,7 @@ enum Command {
     /// Measure how long loading and embedding take on this machine
     #[cfg(feature = "gpu")]
     Bench(bench::Args),
-    /// Turn a published Hugging Face directory into a model directory of GGUF files
+    /// Turn published weights into a model directory of GGUF files
     Convert(convert::Args),
     /// Embed JSON Lines from standard input onto standard output
     #[cfg(feature = "gpu")]
@@ -44,6 +47,9 @@ enum Command {
     Inspect(inspect::Args),
     #[cfg(feature = "gpu")]
     Serve(serve::Args),
+    /// Check that a model directory is whole and computes what it should
+    #[cfg(feature = "gpu")]
+    Verify(verify::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +62,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         #[cfg(feature = "gpu")]
         Command::Serve(args) => serve::run(args),
+        #[cfg(feature = "gpu")]
+        Command::Verify(args) => verify::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -50,16 +50,16 @@ fn own_model() -> Result<PathBuf, Failure> {
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum DeviceChoice {
+pub enum DeviceChoice {
     Auto,
     Gpu,
     Cpu,
 }
 
-impl ModelArgs {
-    /// Opens the device that was asked for, and names it on standard error.
-    pub fn open_device(&self) -> Result<Device, Failure> {
-        let device = match self.device {
+impl DeviceChoice {
+    /// Opens the device, and names it on standard error.
+    pub fn open(self) -> Result<Device, Failure> {
+        let device = match self {
             DeviceChoice::Cpu => Device::cpu(),
             DeviceChoice::Gpu => pollster::block_on(Device::gpu())?,
             DeviceChoice::Auto => match pollster::block_on(Device::gpu()) {
@@ -73,6 +73,13 @@ impl ModelArgs {
         };
         eprintln!("device: {} ({})", device.info().name, device.info().backend);
         Ok(device)
+    }
+}
+
+impl ModelArgs {
+    /// Opens the device that was asked for, and names it on standard error.
+    pub fn open_device(&self) -> Result<Device, Failure> {
+        self.device.open()
     }
 
     /// The files that make the model.
