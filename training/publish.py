@@ -75,6 +75,8 @@ def publish(checkpoint, out):
     write("tokenizer_config.json", dict(
         tokenizer_class="Qwen2Tokenizer", model_max_length=32768, pad_token="<|endoftext|>", eos_token="<|im_end|>",
         added_tokens_decoder={str(a["id"]): {k: v for k, v in a.items() if k != "id"} for a in tokenizer["added_tokens"]}))
+    # `convert` takes the licence from the front matter of the card.
+    (out / "README.md").write_text((pathlib.Path(__file__).parent.parent / "models/tiny/README.md").read_text())
     (out / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
 
 
