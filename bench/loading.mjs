@@ -25,7 +25,8 @@ import { serve } from '../scripts/serve.mjs';
 const root = resolve(import.meta.dirname, '..');
 const { chromium } = createRequire(join(root, 'pkg-config/'))('@playwright/test');
 const MiB = 1 << 20;
-const POLL_MS = 25;
+/** Asking itself leaves garbage in the heap that is asked for. */
+const POLL_MS = 150;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -128,27 +129,45 @@ async function watchMemory(page) {
   const session = await context.newCDPSession(page);
   const children = new Map();
   let nextId = 0;
-  session.on('Target.attachedToTarget', ({ sessionId }) => children.set(sessionId, new Map()));
+  session.on('Target.attachedToTarget', ({ sessionId }) => children.set(sessionId, { replies: new Map(), memories: undefined }));
   session.on('Target.detachedFromTarget', ({ sessionId }) => children.delete(sessionId));
   session.on('Target.receivedMessageFromTarget', ({ sessionId, message }) => {
     const { id, result } = JSON.parse(message);
-    children.get(sessionId)?.get(id)?.(result);
+    children.get(sessionId)?.replies.get(id)?.(result);
   });
   await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-  const ofWorker = (sessionId) => new Promise((answer) => {
+  const ask = (sessionId, method, params = {}) => new Promise((answer) => {
     const id = ++nextId;
-    children.get(sessionId)?.set(id, answer);
-    session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method: 'Runtime.getHeapUsage' }) }).catch(() => answer(undefined));
+    children.get(sessionId)?.replies.set(id, answer);
+    session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method, params }) }).catch(() => answer(undefined));
     setTimeout(() => answer(undefined), 2000);
   });
-  const bytes = (usage) => (usage === undefined ? 0 : usage.usedSize + (usage.backingStorageSize ?? 0) + (usage.embedderHeapUsedSize ?? 0));
+  const heap = (usage) => (usage === undefined ? 0 : usage.usedSize + (usage.backingStorageSize ?? 0) + (usage.embedderHeapUsedSize ?? 0));
+  /** The memories of WebAssembly are no part of the heap's usage: they are looked for until there are some. */
+  const wasmOf = async (sessionId) => {
+    const child = children.get(sessionId);
+    if (child === undefined) return 0;
+    if (child.memories === undefined) {
+      const { result } = (await ask(sessionId, 'Runtime.evaluate', { expression: 'WebAssembly.Memory.prototype' })) ?? {};
+      const { objects } = result === undefined ? {} : ((await ask(sessionId, 'Runtime.queryObjects', { prototypeObjectId: result.objectId })) ?? {});
+      if (objects !== undefined && Number(/\d+/.exec(objects.description ?? '')?.[0] ?? 0) > 0) child.memories = objects.objectId;
+    }
+    if (child.memories === undefined) return 0;
+    const sum = 'function () { return this.reduce((sum, memory) => sum + memory.buffer.byteLength, 0); }';
+    return (await ask(sessionId, 'Runtime.callFunctionOn', { objectId: child.memories, functionDeclaration: sum, returnByValue: true }))?.result?.value ?? 0;
+  };
+  const ofWorker = async (sessionId) => {
+    const [usage, wasm] = await Promise.all([ask(sessionId, 'Runtime.getHeapUsage'), wasmOf(sessionId)]);
+    return { heap: heap(usage), wasm };
+  };
   const samples = [];
   let running = true;
   const now = () => performance.timeOrigin + performance.now();
   const loop = (async () => {
     while (running) {
-      const all = await Promise.all([session.send('Runtime.getHeapUsage').catch(() => undefined), ...[...children.keys()].map(ofWorker)]);
-      samples.push({ at_ms: now(), bytes: all.reduce((sum, usage) => sum + bytes(usage), 0), n: all.length });
+      const [page, ...workers] = await Promise.all([session.send('Runtime.getHeapUsage').catch(() => undefined), ...[...children.keys()].map(ofWorker)]);
+      const wasm = workers.reduce((sum, each) => sum + each.wasm, 0);
+      samples.push({ at_ms: now(), wasm, bytes: workers.reduce((sum, each) => sum + each.heap, heap(page)) + wasm });
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
   })();
@@ -161,14 +180,20 @@ async function watchMemory(page) {
   };
 }
 
-/** What was held while the files came, above what was held just before the first. */
+/** What was held while the files came, above what was held just before the first: heap and WebAssembly memory together. */
 function summary(samples, from_ms, to_ms) {
   const mib = (bytes) => Math.round(bytes / MiB * 10) / 10;
-  const before = samples.findLast(({ at_ms }) => at_ms <= from_ms) ?? samples[0];
+  const before = samples.findLast(({ at_ms, wasm }) => at_ms <= from_ms && wasm > 0) ?? samples[0];
   const meanwhile = samples.filter(({ at_ms }) => at_ms > from_ms && at_ms <= to_ms);
-  const peak = meanwhile.reduce((most, { bytes }) => Math.max(most, bytes), before.bytes);
-  const curve = meanwhile.filter((_, i) => i % Math.ceil(meanwhile.length / 30) === 0).map(({ at_ms, bytes }) => [Math.round(at_ms - from_ms), mib(bytes - before.bytes)]);
-  return { n_samples: meanwhile.length, baseline_mib: mib(before.bytes), peak_above_baseline_mib: mib(peak - before.bytes), curve_ms_mib: curve };
+  const peak = meanwhile.reduce((most, each) => (each.bytes > most.bytes ? each : most), before);
+  return {
+    n_samples: meanwhile.length,
+    before_mib: mib(before.bytes),
+    before_wasm_mib: mib(before.wasm),
+    peak_above_before_mib: mib(peak.bytes - before.bytes),
+    of_it_wasm_mib: mib(peak.wasm - before.wasm),
+    curve_ms_mib: meanwhile.filter((_, i) => i % Math.ceil(meanwhile.length / 30) === 0).map(({ at_ms, bytes }) => [Math.round(at_ms - from_ms), mib(bytes - before.bytes)]),
+  };
 }
 
 /** By posix_fadvise, which dd gives for a file that it reads nothing of. */

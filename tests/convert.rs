@@ -400,7 +400,7 @@ fn model_json_tells_the_hash_of_every_piece_that_a_browser_fetches() {
     for file in &manifest.files {
         let bytes = fs::read(room.path().join("model").join(&file.path)).unwrap();
         let pieces = file.pieces.as_ref().unwrap();
-        assert_eq!(pieces.n_bytes, 4 << 20);
+        assert_eq!(pieces.n_bytes, 2 << 20);
         let hashes: Vec<String> = bytes
             .chunks(pieces.n_bytes as usize)
             .map(|piece| {

@@ -1,7 +1,7 @@
 // What loading is held against, and loading itself without the device. All times in milliseconds.
 import { Keeper, loadFile, openWeightStore, remoteFacts } from '/jina-embeddings-web/weights.js';
 
-const PIECE_BYTES = 4 << 20;
+const PIECE_BYTES = 2 << 20;
 const since = (start) => performance.now() - start;
 
 async function planOf(model) {
@@ -19,7 +19,7 @@ const measurements = {
     for (const { source, nBytes } of files) {
       let next = 0;
       await Promise.all(Array.from({ length: 4 }, async () => {
-        let room = new ArrayBuffer(1 << 19);
+        let room = new ArrayBuffer(1 << 18);
         while (next < nBytes) {
           const first = next;
           next += PIECE_BYTES;
@@ -76,7 +76,7 @@ const measurements = {
     const open = async (url, method, _signal, { range } = {}) => {
       const response = await fetch(url, { method, cache: 'no-store', ...(range && { headers: { range: `bytes=${range.start}-${range.end - 1}` } }) });
       const reader = response.body?.getReader({ mode: 'byob' });
-      let room = new ArrayBuffer(1 << 19);
+      let room = new ArrayBuffer(1 << 18);
       const header = (name) => response.headers.get(name);
       return {
         head: { status: response.status, statusText: '', contentLength: header('content-length'), contentRange: header('content-range'), etag: header('etag'), lastModified: header('last-modified') },

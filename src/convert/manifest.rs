@@ -106,7 +106,7 @@ pub struct ManifestFile {
 }
 
 /// Bytes of every piece of a file but the last: what a browser asks a server for at once.
-pub(super) const PIECE_BYTES: u64 = 4 << 20;
+pub(super) const PIECE_BYTES: u64 = 2 << 20;
 
 /// What lets a browser verify a file piece by piece, before any of it reaches the device, and by
 /// the means that it has for bytes in one place, which are ten times as fast as its own code.

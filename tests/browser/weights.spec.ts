@@ -19,7 +19,7 @@ const task = 'retrieval.passage';
 
 interface Host {
   readonly url: string;
-  /** Names of the weight files that were asked for by GET, in order. */
+  /** Names of the weight files whose beginning was asked for by GET, in order. */
   readonly asked: string[];
   /** Called with the number of weight bytes sent so far before each chunk; what it returns is waited for, `'break'` cuts the connection. */
   onBytes: (sent: number) => Promise<unknown> | 'break' | undefined;
@@ -43,7 +43,7 @@ async function serveWeights(folder: string): Promise<Host> {
     const [start, end] = first === undefined ? [0, size] : [Number(first), Math.min(Number(last) + 1, size)];
     response.writeHead(first === undefined ? 200 : 206, { 'Content-Length': end - start, ETag: `"${size}"`, ...(first !== undefined && { 'Content-Range': `bytes ${start}-${end - 1}/${size}` }) });
     if (request.method === 'HEAD') return void response.end();
-    if (name.endsWith('.gguf')) host.asked.push(name);
+    if (name.endsWith('.gguf') && start === 0) host.asked.push(name);
     const body = readFileSync(path).subarray(start, end), chunk_bytes = 64 * 1024;
     for (let at = 0; at < body.length && !response.destroyed; at += chunk_bytes) {
       const outcome = name.endsWith('.gguf') ? host.onBytes(sent) : undefined;

@@ -53,7 +53,7 @@ export function openWith(fetch: Fetch): OpenUrl {
 
 /** Buffers that were read into, for the next response. */
 const rooms: ArrayBuffer[] = [];
-const ROOM_BYTES = 1 << 19;
+const ROOM_BYTES = 1 << 18;
 const MAX_ROOMS = 4;
 
 /** Reads into one buffer over and over where the browser can: a new one for each chunk takes twice the time. */

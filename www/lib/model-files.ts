@@ -21,7 +21,7 @@ export interface PlannedFile extends WireFile {
 }
 
 /** Bytes of every piece but a file's last: what is asked of a server at once, and kept under one name. */
-export const PIECE_BYTES = 4 << 20;
+export const PIECE_BYTES = 2 << 20;
 /** A model.json may have smaller ones, down to this. */
 const MIN_PIECE_BYTES = 1 << 14;
 
@@ -241,13 +241,13 @@ function planPieces(pieces: unknown, nBytes: number | undefined, at: string, bad
   if (pieces === undefined || nBytes === undefined) return undefined;
   if (!isRecord(pieces)) throw bad(`needed ${at} to be an object, found ${JSON.stringify(pieces)}`);
   const pieceBytes = pieces['n_bytes'] as number;
-  if (!Number.isSafeInteger(pieceBytes) || pieceBytes < MIN_PIECE_BYTES || pieceBytes > PIECE_BYTES) {
-    throw bad(`needed ${at}.n_bytes to be a number of bytes from ${MIN_PIECE_BYTES} to ${PIECE_BYTES}, found ${JSON.stringify(pieces['n_bytes'])}`);
-  }
+  if (!Number.isSafeInteger(pieceBytes) || pieceBytes < 1) throw bad(`needed ${at}.n_bytes to be a number of bytes, found ${JSON.stringify(pieces['n_bytes'])}`);
   const hashes = pieces['sha256'];
   const needed = Math.ceil(nBytes / pieceBytes);
   if (!Array.isArray(hashes) || hashes.length !== needed || !hashes.every((hash: unknown) => typeof hash === 'string' && /^[0-9a-f]{64}$/i.test(hash))) {
     throw bad(`needed ${at}.sha256 to be a list of ${needed} hashes of 64 hexadecimal digits`);
   }
+  // Pieces that the buffers do not hold, or that would be a request for next to nothing: the file's own hash serves.
+  if (pieceBytes < MIN_PIECE_BYTES || pieceBytes > PIECE_BYTES) return undefined;
   return { nBytes: pieceBytes, sha256: hashes.map((hash: string) => hash.toLowerCase()) };
 }

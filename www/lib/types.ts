@@ -262,7 +262,7 @@ export type Fetch = (
 ) => Promise<Response>;
 
 /**
- * A place for weights, in pieces of at most 4 MiB. What the names mean is this package's affair; a store
+ * A place for weights, in pieces of at most 2 MiB. What the names mean is this package's affair; a store
  * keeps a value under its name whole or not at all. Any method may reject: then the load goes on without
  * it, and says so with the event `uncached`.
  */

@@ -148,7 +148,8 @@ pub(super) fn search_affine<const N: usize>(x: &[f32; N], w: &[f32; N], top: f32
     let least = x.iter().copied().fold(0.0_f32, f32::min);
     let most = x.iter().copied().fold(f32::MIN, f32::max);
     let (min, range) = (-least, most - least);
-    if !(range > 0.0) || !(top / range).is_finite() {
+    let has_scale = range > 0.0 && (top / range).is_finite();
+    if !has_scale {
         return Affine { scale: 0.0, min };
     }
     let (sum_w, sum_wx) = (sum::<N>(|i| w[i]), sum::<N>(|i| w[i] * x[i]));

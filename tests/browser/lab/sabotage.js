@@ -5,7 +5,7 @@
 //   shader         every shader compiled from now on has an error
 //   pipeline       every compute pipeline asks for an entry point that its shader does not have
 //   allocation     every buffer made from now on is refused for want of memory
-//   panic          making, writing and copying a buffer throw, which wgpu unwraps: a Rust panic
+//   panic          writing and copying a buffer throw, which wgpu unwraps: a Rust panic
 //   exception      submitting throws through the wasm frames
 //   lost           the device is destroyed
 //
@@ -56,7 +56,7 @@ wrap(globalThis.GPUDevice?.prototype, 'createBuffer', function (create, descript
   void GPUDevice.prototype.popErrorScope.call(this);
   return invalid;
 });
-for (const [type, name] of [['GPUDevice', 'createBuffer'], ['GPUQueue', 'writeBuffer'], ['GPUCommandEncoder', 'copyBufferToBuffer']]) {
+for (const [type, name] of [['GPUQueue', 'writeBuffer'], ['GPUCommandEncoder', 'copyBufferToBuffer']]) {
   wrap(globalThis[type]?.prototype, name, (work, ...values) => {
     if (armed.has('panic')) throw new TypeError(`Sabotage: ${name} throws`);
     return work(...values);

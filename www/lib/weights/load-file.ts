@@ -1,4 +1,4 @@
-// One file of weights, from where it is to the device, in pieces of 4 MiB:
+// One file of weights, from where it is to the device, in pieces of 2 MiB:
 //
 //   kept here ──► checksum ─┐
 //                           ├─► in order, 1 MiB at a time ──► sink
@@ -56,6 +56,7 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
   signal.addEventListener('abort', end, { once: true });
   const source = new Source(file, keeping, { ...hooks, signal: ended.signal });
   const hash = file.sha256 === undefined || source.isVerified ? undefined : sha256.create();
+  const turns = new Turns();
   let nBytes = 0;
 
   const handOn = async (piece: Uint8Array): Promise<void> => {
@@ -66,7 +67,7 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
       if (ended.signal.aborted) throw abortError(signal);
     }
     nBytes += piece.length;
-    await turn();
+    await turns.next();
   };
 
   let next = 0;
@@ -117,6 +118,7 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
     source.close();
     await Promise.allSettled(lanes);
     await source.settled();
+    turns.close();
   }
 }
 
@@ -259,14 +261,23 @@ function requireHash(file: PlannedFile, needed: string, found: string, what = ''
   throw new EmbedderError('INTEGRITY', `${where}: ${what}needed SHA-256 ${needed}, found ${found}`, { data: { url: where, needed, found } });
 }
 
-/** Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. */
-function turn(): Promise<void> {
-  const { port1, port2 } = new MessageChannel();
-  return new Promise((resolve) => {
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(undefined);
-  });
+/** Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. One channel serves a file: ports are dear. */
+class Turns {
+  readonly #channel = new MessageChannel();
+  #resolve: () => void = () => undefined;
+
+  constructor() {
+    this.#channel.port1.onmessage = () => this.#resolve();
+  }
+
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      this.#channel.port2.postMessage(0);
+    });
+  }
+
+  close(): void {
+    this.#channel.port1.close();
+  }
 }
