@@ -148,6 +148,25 @@ class Pairs:
                 seen.add(row[0]); rows.append(row)
         return [r[1] for r in rows[:n]], [r[2] for r in rows[:n]]
 
+    def parallel(self, n):
+        """A line in some language and one in English of the same package, where its source has one package alone."""
+        if not hasattr(self, "joined"):
+            alone = lambda rows: {k: v[0] for k, v in self.by_source(rows).items() if len(v) == 1}
+            english = alone(self.train["debian.en"])
+            self.joined = {lang: [(row, english[source]) for source, row in alone(self.train["debian." + lang]).items() if source in english]
+                           for lang in ("de", "fr", "it", "ja", "es", "pt", "ru", "ko", "pl", "zh")}
+        # Every language alike would repeat the small ones too often.
+        lang = self.rng.choices(list(self.joined), [math.sqrt(len(v)) for v in self.joined.values()])[0]
+        rows = self.rng.sample(self.joined[lang], min(n, len(self.joined[lang])))
+        return [a[1] for a, _ in rows], [b[1 if i % 2 else 2] for i, (_, b) in enumerate(rows)]
+
+    @staticmethod
+    def by_source(rows):
+        found = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(row)
+        return found
+
     def glosses(self, n):
         rows = self.next("wordnet", n)
         return [r[0] for r in rows], [r[1] for r in rows]

@@ -243,7 +243,10 @@ def main():
         if pictures and rng.random() < a.pictures:
             return pictures_step()
         dice = rng.random()
-        if a.second and rng.random() < 0.8:
+        if a.second and rng.random() < 0.35:
+            q, d = pairs.parallel(160)
+            return "parallel", contrastive(encode(q, QUERY, 24), encode(d, PASSAGE, 40))
+        if a.second and rng.random() < 0.75:
             # Which of all emoji is named? As for pictures.
             chars = rng.sample(named, 384)
             z = encode([pairs.name(pairs.emoji[c], 0.15) for c in chars], QUERY, 24)
