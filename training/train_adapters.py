@@ -102,24 +102,23 @@ def main():
 
         def matching():
             dice = rng.random()
-            if dice < 0.12:
+            if dice < 0.08:
                 return "pictures", seen_and_said()
-            if dice < 0.30:
+            if dice < 0.16:
                 q, d, _ = pairs.names(160)
                 return "names", both(q, d, 24, same(q) | same(d), (QUERY, QUERY))
-            if dice < 0.36:
-                q, d = pairs.translations(44)
-                return "translations", both(q, d, 48, None, (QUERY, QUERY))
-            if dice < 0.70 and english:
+            if dice < 0.28:
+                return "parallel", both(*pairs.parallel(112), 40, None, (QUERY, QUERY))
+            if dice < 0.85:
                 name = rng.choice(list(english))
                 words, vectors = english[name]
-                rows = rng.sample(range(len(words)), 192)
+                rows = rng.sample(range(len(words)), 224)
                 z = F.normalize(encode([words[i] for i in rows], QUERY, 40)[0].float(), dim=-1)
                 off = ~torch.eye(len(rows), dtype=torch.bool)
                 loss = 0
                 for d in MATRYOSHKA:
                     zd = F.normalize(z[:, :d], dim=-1)
-                    loss = loss + 30 * (((zd @ zd.T) - vectors[rows] @ vectors[rows].T)[off] ** 2).mean() / len(MATRYOSHKA)
+                    loss = loss + 60 * (((zd @ zd.T) - vectors[rows] @ vectors[rows].T)[off] ** 2).mean() / len(MATRYOSHKA)
                 return "likeness", loss
             words, vectors = targets[rng.choice(parts)]
             rows = rng.sample(range(len(words)), min(192, len(words)))
