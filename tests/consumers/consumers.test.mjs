@@ -117,7 +117,7 @@ describe('Node', () => {
 
   test('imports every entry without a trace, and finds the names that a page finds', async () => {
     const { names, page, added } = JSON.parse(await node(app, ['imports.mjs']));
-    assert.deepEqual(names[''], ['EmbedderError', 'availability', 'compareSpaces', 'createEmbedder', 'isEmbedderError']);
+    assert.deepEqual(names[''], ['EmbedderError', 'availability', 'cachedWeights', 'clearWeights', 'compareSpaces', 'createEmbedder', 'forgetDevice', 'isEmbedderError']);
     assert.deepEqual(page, names['']);
     assert.deepEqual(names['/hosted'], ['EmbedderError', 'compareSpaces', 'createHostedEmbedder', 'isEmbedderError']);
     assert.deepEqual(names['/openai'], ['toOpenAI']);

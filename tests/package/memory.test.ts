@@ -133,5 +133,8 @@ describe('a buffer', () => {
     counted.destroyAll();
     assert.ok(buffers.every(({ isDestroyed }) => isDestroyed));
     assert.equal(counted.bytes, 0);
+    // Of work that nobody waits for any more.
+    assert.equal(make(4).isDestroyed, true);
+    assert.equal(counted.bytes, 0);
   });
 });

@@ -13,6 +13,7 @@ export class BufferLedger {
   readonly #held: WebAssembly.Table | undefined;
   #bytes = 0;
   #peakBytes = 0;
+  #isOver = false;
 
   /** Counts what `device` makes from now on. */
   constructor(device: Pick<WasmGpuDevice, 'createBuffer'>, exports: WasmExports | undefined) {
@@ -45,8 +46,9 @@ export class BufferLedger {
     for (const buffer of [...this.#alive]) if (!held.has(buffer)) buffer.destroy();
   }
 
-  /** Destroys all of them. */
+  /** Destroys all of them, and what work that nobody waits for any more still makes. */
   destroyAll(): void {
+    this.#isOver = true;
     for (const buffer of [...this.#alive]) buffer.destroy();
   }
 
@@ -59,5 +61,6 @@ export class BufferLedger {
       if (this.#alive.delete(buffer)) this.#bytes -= buffer.size;
       destroy();
     };
+    if (this.#isOver) buffer.destroy();
   }
 }
