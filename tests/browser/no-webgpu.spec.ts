@@ -3,7 +3,7 @@ import { chromiumPath, QUIET_FLAGS } from './support/chromium';
 import { Lab, failed } from './support/lab';
 import { expect, test } from './support/test';
 
-const N_SAMPLES = 32;
+const N_SAMPLES = 42;
 /** Secure contexts alone have WebGPU; a plain http host other than this machine is none. */
 const INSECURE_HOST = 'plain-http.test';
 

@@ -8,7 +8,7 @@ import { expect, test } from './support/test';
 
 const PICTURES = ['cat_crop_168x140.png', 'emoji_alpha_64.png', 'gray_153x97.png', 'palette_190x205.png', 'windows_224x112.png', 'anim_90x63.gif'];
 const PASSAGES = ['one_char', 'short', 'nfc', 'multiling', 'emoji', 'longword'];
-const N_SAMPLES = 32;
+const N_SAMPLES = 42;
 
 // Requests that a service worker makes do not pass the tests' routes.
 test.use({ serviceWorkers: 'block' });

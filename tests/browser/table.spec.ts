@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { REPOSITORY, SITE } from './support/paths';
 import { expect, test } from './support/test';
 
-const N_SAMPLES = 32;
+const N_SAMPLES = 42;
 
 async function indexed(page: Page, site: string): Promise<void> {
   await page.goto(`${site}?device=wasm`);

@@ -65,6 +65,7 @@ describe('the address of a model', () => {
   const base = 'https://page.example/app/index.html';
   test('is a directory unless it ends in .gguf, and is relative to the page', () => {
     assert.deepEqual(locateModel('models/tiny', base), { kind: 'directory', url: 'https://page.example/app/models/tiny/' });
+    assert.deepEqual(locateModel('tiny', base), { kind: 'directory', url: 'https://page.example/models/tiny/' });
     assert.deepEqual(locateModel('/m/model.json', base), { kind: 'directory', url: 'https://page.example/m/' });
     assert.deepEqual(locateModel(new URL('https://x.example/m/'), base), { kind: 'directory', url: 'https://x.example/m/' });
   });

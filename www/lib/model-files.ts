@@ -46,6 +46,14 @@ export interface WantedParts {
 const SPLIT_FILE = /-00001-of-(\d{5})\.gguf$/;
 const LOAD_ORDER: readonly FileRole[] = ['text', 'vision', 'projector', 'adapter'];
 
+/** Models known by name: where a site, or a project in Node, keeps them. The package holds no weights. */
+const PRESETS: Readonly<Record<string, string>> = { tiny: 'models/tiny/' };
+
+/** The path of a preset below the site's root or the working directory. */
+export function presetPath(model: unknown): string | undefined {
+  return typeof model === 'string' && Object.hasOwn(PRESETS, model) ? PRESETS[model] : undefined;
+}
+
 /**
  * Resolves the caller's `model` against `base`, the page's address.
  *
@@ -54,7 +62,8 @@ const LOAD_ORDER: readonly FileRole[] = ['text', 'vision', 'projector', 'adapter
 export function locateModel(model: ModelSource, base: string | undefined): WireModel {
   if (isBlob(model)) return { kind: 'files', files: [wireFile('text', model, base)] };
   if (typeof model === 'string' || model instanceof URL) {
-    const url = resolve(model, base, 'model');
+    const preset = presetPath(model);
+    const url = resolve(preset === undefined ? model : `/${preset}`, base, 'model');
     if (url.pathname.endsWith('.gguf')) {
       return { kind: 'files', files: splitParts(url).map((part) => wireFile('text', part, base)) };
     }

