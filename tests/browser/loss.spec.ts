@@ -58,7 +58,8 @@ test.describe('a device that fails at any point', () => {
       await breakGpu(page, { loseAtSubmit: at, losses: 2 });
       const error = failed(await lab.tryLoad('lost', MODEL));
       expect(error, `at submit ${at} of ${load.submits}`).toMatchObject({ name: 'EmbedderError', code: 'DEVICE_LOST', recoverable: true });
-      expect((await counted(page)).bytes, `bytes left at submit ${at}`).toBe(0);
+      // The load hears of it where it waits next.
+      await expect.poll(async () => (await counted(page)).bytes, `bytes left at submit ${at}`).toBe(0);
       await breakGpu(page, { loseAtSubmit: at, losses: 1 });
       await lab.load('again', MODEL);
       if (at === points(load.submits)[0]) await isRight(lab, 'again', `loaded again after submit ${at}`);
@@ -77,7 +78,7 @@ test.describe('a device that fails at any point', () => {
       // The last submit may come after the numbers were read.
       if (outcome.error) {
         expect(outcome.error, `at submit ${at} of ${call.submits}`).toMatchObject({ name: 'EmbedderError', code: 'DEVICE_LOST', recoverable: true });
-        expect((await counted(page)).bytes).toBe(0);
+        await expect.poll(async () => (await counted(page)).bytes).toBe(0);
       }
       await breakGpu(page, {});
       await isRight(lab, 'lost', `after a loss at submit ${at} of a call`);

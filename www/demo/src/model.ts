@@ -141,7 +141,7 @@ class ProgressTracker {
 
 const STAGE_OF: Record<ProgressEvent['status'], Stage> = {
   licence: 'prepare', initiate: 'download', download: 'download', progress: 'download', done: 'download', progress_total: 'download',
-  uncached: 'download', upload: 'upload', compile: 'compile', ready: 'compile',
+  uncached: 'download', upload: 'upload', compile: 'compile', selftest: 'compile', ready: 'compile',
 };
 
 /** How long each stage took. Download and upload take turns, so each stage sums its stretches. */

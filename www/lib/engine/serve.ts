@@ -119,9 +119,11 @@ class Engine {
       onProgress: (event) => this.#post({ type: 'progress', id, event }),
       onDeviceReady: () => this.#post({ type: 'device-ready', id }),
     });
-    if (this.#closed) {
+    // The device may have failed after the last step of loading, when there was no model yet to free.
+    const failure = this.#guard.failure;
+    if (this.#closed || failure !== undefined) {
       model.free();
-      throw abortError(signal);
+      throw failure ?? abortError(signal);
     }
     this.#model = model;
     this.#post({ type: 'result', id, value: model.info });
