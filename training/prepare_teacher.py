@@ -42,4 +42,4 @@ if __name__ == "__main__":
     glosses = [f"{a}: {b}" for a, b in rng.sample(train["wordnet"], 14000)]
     part("debian.en", e5, lines[:16000], most=40)
     part("wordnet", e5, glosses, most=40)
-    part("wordnet.minilm", MiniLM(), glosses, most=40)
+    part("glosses.minilm", MiniLM(), [b for _, b in rng.sample(train["wordnet"], 14000)], most=40)

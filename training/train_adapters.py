@@ -49,12 +49,12 @@ def main():
     evaluation = Evaluation(text, pairs, pictures)
     parts = [n for n in teacher.parts if n != "tokens"]
     targets = {n: (teacher.texts(n), torch.from_numpy(teacher.target(n))) for n in parts}
-    english = {}
-    for n in ("debian.en", "wordnet"):
-        path = DATA / f"teacher/{n}.minilm.npy"
-        if path.exists():
-            v = torch.from_numpy(np.load(path).astype(np.float32))
-            english[n] = (json.loads(path.with_suffix(".json").read_text()), F.normalize(v, dim=-1))
+    # The English teacher's likeness, and for each gloss those that it finds nearest: among gloss drawn at random hardly
+    # two are alike.
+    glosses = json.loads((DATA / "teacher/glosses.minilm.json").read_text())
+    likeness = torch.from_numpy(np.load(DATA / "teacher/glosses.minilm.npy").astype(np.float32))
+    likeness = F.normalize(likeness - likeness.mean(0), dim=-1)
+    nearest = torch.cat([(rows @ likeness.T).topk(8).indices for rows in likeness.split(1000)])
 
     def same(xs):
         index = {}
@@ -109,16 +109,18 @@ def main():
                 return "names", both(q, d, 24, same(q) | same(d), (QUERY, QUERY))
             if dice < 0.28:
                 return "parallel", both(*pairs.parallel(112), 40, None, (QUERY, QUERY))
-            if dice < 0.85:
-                name = rng.choice(list(english))
-                words, vectors = english[name]
-                rows = rng.sample(range(len(words)), 224)
-                z = F.normalize(encode([words[i] for i in rows], QUERY, 40)[0].float(), dim=-1)
+            if dice < 0.88:
+                anchors = rng.sample(range(len(glosses)), 64)
+                rows = list(dict.fromkeys(anchors + [int(nearest[i][rng.randrange(1, 8)]) for i in anchors for _ in range(3)]))
+                z = encode([glosses[i] for i in rows], QUERY, 40)[0].float()
+                t = likeness[rows] @ likeness[rows].T
                 off = ~torch.eye(len(rows), dtype=torch.bool)
                 loss = 0
                 for d in MATRYOSHKA:
                     zd = F.normalize(z[:, :d], dim=-1)
-                    loss = loss + 60 * (((zd @ zd.T) - vectors[rows] @ vectors[rows].T)[off] ** 2).mean() / len(MATRYOSHKA)
+                    s = zd @ zd.T
+                    near = F.kl_div((s / 0.1).masked_fill(~off, -1e4).log_softmax(-1), (t / 0.1).masked_fill(~off, -1e4).softmax(-1), reduction="batchmean")
+                    loss = loss + (20 * ((s - t)[off] ** 2).mean() + near) / len(MATRYOSHKA)
                 return "likeness", loss
             words, vectors = targets[rng.choice(parts)]
             rows = rng.sample(range(len(words)), min(192, len(words)))
