@@ -152,15 +152,7 @@ impl<'a> Planner<'a> {
     ) -> Result<&mut TensorPlan, Error> {
         let source_type = self.source.expect(&source_name, shape)?;
         let runs = Runs::one(0, shape.iter().product());
-        let tensor_type = self
-            .dtype
-            .of_tensor(&name, shape, source_type, self.n_layers);
-        let spec = TensorSpec {
-            name,
-            shape: shape.to_vec(),
-            tensor_type,
-        };
-        self.push(spec, source_name, source_type, runs);
+        self.part(name, (&source_name, source_type), shape, runs);
         let last = self.tensors.len() - 1;
         Ok(&mut self.tensors[last])
     }
