@@ -1,8 +1,9 @@
 """Writes a checkpoint as the published repository does: config, shards, adapters, tokenizer.
 
 usage: TINY_MATERIALS=... python training/publish.py CHECKPOINT OUT_DIR
-The directory is what `jina-embed convert --from OUT_DIR` reads. Weights are written in f32.
+CHECKPOINT is the folder with the pieces that train.py wrote (weights-1 ...), or its last.pt. The other directory is what `jina-embed convert --from OUT_DIR` reads. Weights are written in f32.
 """
+import io
 import json
 import pathlib
 import sys
@@ -52,12 +53,20 @@ def tensors(state):
     return base, adapters
 
 
+def weights(checkpoint):
+    checkpoint = pathlib.Path(checkpoint)
+    if checkpoint.is_dir():
+        pieces = sorted(checkpoint.glob("weights-*"), key=lambda p: int(p.name.split("-")[1]))
+        return torch.load(io.BytesIO(b"".join(p.read_bytes() for p in pieces)), map_location="cpu")
+    return torch.load(checkpoint, weights_only=False, map_location="cpu")["model"]
+
+
 def publish(checkpoint, out):
     out = pathlib.Path(out)
     (out / "adapters").mkdir(parents=True, exist_ok=True)
     tokenizer = json.loads((DATA / "tokenizer.json").read_text())
     ids = {a["content"]: a["id"] for a in tokenizer["added_tokens"]}
-    base, adapters = tensors(torch.load(checkpoint, weights_only=False)["model"])
+    base, adapters = tensors(weights(checkpoint))
     save_file(base, out / "model-00001-of-00001.safetensors", metadata={"format": "pt"})
     index = {"metadata": {"total_size": sum(t.numel() * 4 for t in base.values())},
              "weight_map": {name: "model-00001-of-00001.safetensors" for name in sorted(base)}}

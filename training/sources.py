@@ -7,11 +7,12 @@ NPM = MATERIALS / "npm/node_modules"
 PYPI = MATERIALS / "un"
 APT = MATERIALS / "apt/lists"
 DATA = MATERIALS / "data"
+PACK = MATERIALS / "pack"
 RUNS = MATERIALS / "runs"
 
 # Languages whose names of pictures, package descriptions and declarations are trained on.
 LANGUAGES = ["en", "de", "fr", "it", "es", "pt", "ja", "zh", "ko", "ru", "pl", "tr", "ar", "uk", "cs",
-             "fi", "vi", "id", "hi", "el", "hu", "ro"]
+             "fi", "vi", "id", "hi", "el", "hu", "ro", "zh-Hant"]
 # Languages that no training text and no name of a picture is in.
 HELD_OUT_LANGUAGES = ["nl", "ca", "sv", "gl"]
 

@@ -1,47 +1,111 @@
-"""Trains the base: decoder, token vectors and tower together, without adapters.
+"""Trains the model from a pack: the base (decoder, token vectors, tower), then on the frozen base the three adapters and the
+multi-vector projector.
 
-usage: TINY_MATERIALS=... python training/train.py --minutes 60 [--run NAME]
-Continues from RUNS/NAME/last.pt where there is one; SIGTERM and SIGINT save before the end.
+usage: python training/train.py --pack PACK --run DIR --out DIR (--seconds 3000 | --deadline 540) [--device cuda]
+--seconds is what the steps take altogether; --deadline is when, after the start, everything has been written, whatever
+the preparation took. DIR of --run keeps a checkpoint, from which the same command goes on; DIR of --out gets the weights in
+pieces (weights-1 ..., see join.py), and log.jsonl. What a stage that fails had reached before is kept.
 """
 import argparse
+import contextlib
+import copy
+import functools
+import io
 import json
 import math
-import random
+import pathlib
+import shutil
 import signal
+import sys
 import time
-from collections import Counter
+import traceback
+
+STARTED = time.time()
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import PASSAGE, QUERY, TARGET, Pairs, Pictures, Teacher, Text, meanings, token_table
-from model import MATRYOSHKA, Model
-from sources import DATA, LANGUAGES, RUNS
+from bank import Bank
+from model import MATRYOSHKA, TARGET, TASKS, Model
 
 TEMPERATURE = 0.05
-DEBIAN = {"en": 0.38, "it": 0.16, "fr": 0.14, "de": 0.12, "ja": 0.07, "es": 0.03, "pt": 0.04, "ru": 0.02, "ko": 0.02, "pl": 0.02}
+DEBIAN = {"en": 0.33, "de": 0.13, "fr": 0.13, "it": 0.12, "ja": 0.09, "pt": 0.05, "ko": 0.05, "ru": 0.04, "pl": 0.04, "es": 0.02}
+# Share of the time of each stage.
+SHARES = {"base": 0.72, "retrieval": 0.11, "text-matching": 0.10, "code": 0.07}
+PIECE = 15_000_000
 
 
-def contrastive(a, b, same=None):
+def exact(loss):
+    """Likenesses are divided by a small temperature: bf16 is too coarse for them."""
+    @functools.wraps(loss)
+    def in_f32(z, *rest, **named):
+        with torch.autocast(z.device.type, enabled=False):
+            return loss(z, *rest, **named)
+    return in_f32
+
+
+@exact
+def contrastive(a, b, same=None, lengths=MATRYOSHKA):
     """Symmetric InfoNCE at every length of Matryoshka; `same` [B, B] marks pairs that are no negatives."""
-    loss, labels = 0, torch.arange(len(a))
-    for d in MATRYOSHKA:
+    loss, labels = 0, torch.arange(len(a), device=a.device)
+    if same is not None:
+        same = same & ~torch.eye(len(a), dtype=torch.bool, device=a.device)
+    for d in lengths:
         s = F.normalize(a[:, :d], dim=-1) @ F.normalize(b[:, :d], dim=-1).T / TEMPERATURE
         if same is not None:
-            s = s.masked_fill(same & ~torch.eye(len(a), dtype=torch.bool), -1e4)
+            s = s.masked_fill(same, -1e4)
         loss = loss + (F.cross_entropy(s, labels) + F.cross_entropy(s.T, labels)) / 2
-    return loss / len(MATRYOSHKA)
+    return loss / len(lengths)
 
 
+@exact
+def classified(z, share, meanings):
+    """Which of all emoji is it? share [B, emoji], meanings [emoji, 224] unit."""
+    loss = 0
+    for d in (32, 64, 128, TARGET):
+        s = F.normalize(z[:, :d], dim=-1) @ F.normalize(meanings[:, :d], dim=-1).T / TEMPERATURE
+        loss = loss - (share * s.log_softmax(-1)).sum(1).mean() / 4
+    return loss
+
+
+@exact
 def distil(z, t):
-    """z [B, H], t [B, 224] unit: the same direction at every length, and the same likeness among each other."""
-    loss, t = 0, F.pad(t, (0, z.shape[1] - t.shape[1]))
+    """z [B, H], t [B, 224] unit: the same direction at every length, nearer to the own target than to the others', and
+    the same likeness among each other."""
+    loss, wide = 0, F.pad(t, (0, z.shape[1] - t.shape[1]))
     for d in MATRYOSHKA:
-        loss = loss + (1 - F.cosine_similarity(z[:, :d], t[:, :d], dim=-1)).mean() / len(MATRYOSHKA)
-    off = ~torch.eye(len(z), dtype=torch.bool)
+        loss = loss + (1 - F.cosine_similarity(z[:, :d], wide[:, :d], dim=-1)).mean() / len(MATRYOSHKA)
     zn = F.normalize(z, dim=-1)
-    return loss + 4 * ((zn @ zn.T - t @ t.T)[off] ** 2).mean()
+    like = t @ t.T
+    loss = loss + 4 * (zn @ zn.T - like).pow(2).mean()
+    labels = torch.arange(len(z), device=z.device)
+    for d in (64, TARGET):
+        s = F.normalize(z[:, :d], dim=-1) @ F.normalize(t[:, :d], dim=-1).T / TEMPERATURE
+        twins = (like > 0.95).fill_diagonal_(False)
+        loss = loss + 0.15 * F.cross_entropy(s.masked_fill(twins, -1e4), labels)
+    return loss
+
+
+@exact
+def alike(z, t):
+    """z [B, H], t [B, 384] unit: the same likeness among each other, above all among the near ones."""
+    t = t @ t.T
+    own = torch.eye(len(t), dtype=torch.bool, device=t.device)
+    loss = 0
+    for d in MATRYOSHKA:
+        zd = F.normalize(z[:, :d], dim=-1)
+        s = zd @ zd.T
+        near = F.kl_div((s / 0.1).masked_fill(own, -1e4).log_softmax(-1), (t / 0.1).masked_fill(own, -1e4).softmax(-1), reduction="batchmean")
+        loss = loss + (20 * (s - t).pow(2).masked_fill(own, 0).mean() + near) / len(MATRYOSHKA)
+    return loss
+
+
+@exact
+def late_interaction(q, q_mask, d, d_mask):
+    """q [B, Tq, P], d [B, Td, P] unit rows -> scores [B, B]: for each token of the query its best of the document, averaged"""
+    s = torch.einsum("qtp,dup->qdtu", q, d).masked_fill(d_mask[None, :, None, :] == 0, -1.0).max(-1).values
+    return (s * q_mask[:, None]).sum(-1) / q_mask.sum(1)[:, None]
 
 
 def recall(queries, documents, at=(1, 10)):
@@ -51,235 +115,481 @@ def recall(queries, documents, at=(1, 10)):
     return [round((rank < k).float().mean().item(), 3) for k in at]
 
 
-class Evaluation:
-    """Quick figures while training; the figures of the card come from evaluate.py."""
+class Step:
+    """The texts of one step: asked for first, then encoded together, those of like length in one go."""
+    WIDTHS = (8, 16, 32, 64)
 
-    def __init__(self, text, pairs, pictures):
-        self.text, self.pictures = text, pictures
-        self.sets = {}
-        for lang in ("en", "de", "fr", "it", "ja"):
-            rows, seen = [], set()
-            for row in pairs.test["debian." + lang]:
-                if row[0] not in seen:
-                    seen.add(row[0]); rows.append(row)
-            random.Random(3).shuffle(rows)
-            self.sets[lang] = rows[:300]
-        self.shown = {}
-        if pictures:
-            for split in ("drawing", "thing", "style"):
-                rows, seen = [], set()
-                order = [i for i, e in enumerate(pictures.entries) if e["split"] == split and e["char"] and e["set"] != "openclipart"]
-                random.Random(4).shuffle(order)
-                for i in order:
-                    if pictures.entries[i]["thing"] not in seen:
-                        seen.add(pictures.entries[i]["thing"]); rows.append(i)
-                self.shown[split] = rows[:200]
+    def __init__(self, trainer, task=None, drop=0.0):
+        self.t, self.task, self.drop, self.groups = trainer, task, drop, {}
+
+    def want(self, store, rows, prefix, most, tokens=False):
+        """Where the vectors will be found; with `tokens` the states of all tokens are kept as well."""
+        group = self.groups.setdefault((store, most, tokens), [])
+        group.append((np.asarray(rows), np.repeat(self.t.bank.prefix[prefix][None], len(rows), 0)))
+        return (store, most, tokens), len(group) - 1
+
+    def encode(self):
+        bank, self.parts = self.t.bank, {}
+        for key, group in self.groups.items():
+            store, most, tokens = key
+            index, prefix = (np.concatenate(x) for x in zip(*group))
+            n, first = bank.stores[store].n[index], np.zeros(len(index), np.int64)
+            if store == "L" and self.drop:  # a long text begins somewhere, so that no part of it is learnt by heart
+                first = np.where(bank.rng.random(len(index)) < 0.4, (bank.rng.random(len(index)) * 0.4 * n).astype(np.int64), 0)
+            sizes = [len(rows) for rows, _ in group]
+            if tokens:
+                pooled, states, mask = self.forward(store, index, prefix, most, first)
+                for i, part in enumerate(zip(pooled.split(sizes), states.split(sizes), mask.split(sizes))):
+                    self.parts[key, i] = part
+                continue
+            width = np.minimum(n - first, most) + (prefix >= 0).sum(1)
+            bucket = np.searchsorted(self.WIDTHS, width)
+            for b in range(len(self.WIDTHS)):  # a few rows are no batch of their own
+                if (bucket == b).sum() < 64:
+                    bucket[bucket == b] = b + 1
+            order = np.argsort(bucket, kind="stable")
+            out = [self.forward(store, index[r], prefix[r], most, first[r])[0] for r in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1)]
+            pooled = torch.cat(out)[bank.to(np.argsort(order))]
+            for i, part in enumerate(pooled.split(sizes)):
+                self.parts[key, i] = (part,)
+
+    def forward(self, store, index, prefix, most, first):
+        ids, mask = self.t.bank.stores[store].rows(index, prefix, most, first)
+        states = self.t.model.states(ids, self.task, self.drop if store == "L" else 0.0)
+        return ((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).float(), states, mask
+
+    def __getitem__(self, wanted):
+        return self.parts[wanted][0]
+
+    def tokens(self, wanted, n):
+        """states and mask of the first n of a request"""
+        _, states, mask = self.parts[wanted]
+        return states[:n], mask[:n]
+
+
+class Trainer:
+    def __init__(self, bank, model, scale):
+        self.bank, self.model, self.scale = bank, model, scale
+        a = bank.a
+        self.joined = {k[9:]: a[k] for k in a if k.startswith("parallel.")}
+        roots = np.array([math.sqrt(v.shape[1]) for v in self.joined.values()])
+        self.joined_share = roots / roots.sum()
+        self.device = bank.device
+
+    def size(self, n, most=1 << 30):
+        return max(8, min(int(n * self.scale), most))
+
+    def same(self, *keys):
+        """[B, B]: rows that are equal in one of the keys"""
+        out = None
+        for key in keys:
+            k = self.bank.to(np.asarray(key))
+            equal = k[:, None] == k[None, :]
+            out = equal if out is None else out | equal
+        return out
+
+    # What can be asked of a step: each returns a function that gives the loss after the texts have been encoded.
+
+    def pairs(self, step, kind, size, widths, prefixes=("query", "passage"), late=0):
+        a, n = self.bank.a, len(self.bank.a[f"{kind}.short"])
+        rows = self.bank.next(kind, n, self.size(size, n))
+        code = kind == "code"
+        said, told = a[f"{kind}.short"][rows], a[f"{kind}.long"][rows]
+        q = step.want("L" if code else "S", said, prefixes[0], widths[0], late > 0)
+        d = step.want("L", told, prefixes[1], widths[1], late > 0)
+        keys = [said, told] + ([a[f"{kind}.source"][rows]] if f"{kind}.source" in a else [])
+        return lambda: self.both(step, q, d, self.same(*keys), late)
+
+    def both(self, step, q, d, same, late):
+        loss = contrastive(step[q], step[d], same)
+        if not late:
+            return loss
+        model, n = self.model, self.size(late, len(step[q]))
+        (sq, mq), (sd, md) = step.tokens(q, n), step.tokens(d, n)
+        scores = late_interaction(model.multi(sq, step.task), mq, model.multi(sd, step.task), md) / TEMPERATURE
+        scores = scores.masked_fill(same[:n, :n].clone().fill_diagonal_(False), -1e4)
+        labels = torch.arange(n, device=scores.device)
+        return loss + 0.5 * (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+
+    def parallel(self, step, size, prefixes=("query", "passage")):
+        lang = self.bank.rng.choice(list(self.joined), p=self.joined_share)
+        table = self.joined[lang]
+        rows = self.bank.next("parallel." + lang, table.shape[1], self.size(size, table.shape[1]))
+        foreign, line, told = table[:, rows]
+        half = len(rows) // 2
+        a = step.want("S", foreign, prefixes[0], 32)
+        b, c = step.want("S", line[:half], prefixes[1], 32), step.want("L", told[half:], prefixes[1], 96)
+        same = self.same(foreign, line)
+        return lambda: contrastive(step[a], torch.cat([step[b], step[c]]), same)
+
+    def declaration(self, step, prefixes=("query", "passage")):
+        table = self.bank.a["declaration"]
+        i, j = self.bank.rng.choice(len(table), 2, replace=False)
+        a, b = step.want("L", table[i], prefixes[0], 96), step.want("L", table[j], prefixes[1], 96)
+        return lambda: contrastive(step[a], step[b])
+
+    def names(self, step, size):
+        rows, share = self.bank.named(self.size(size))
+        z = step.want("S", rows, "query", 24)
+        return lambda: classified(step[z], share, self.bank.meanings)
+
+    def across(self, step, size, prefixes=("query", "query"), late=0):
+        """Two names of one emoji, in whatever languages."""
+        chars = self.bank.rng.permutation(len(self.bank.meanings))[: self.size(size, len(self.bank.meanings))]
+        one, two = self.bank.name(chars, 0.2)[0], self.bank.name(chars, 0.2)[0]
+        a, b = step.want("S", one, prefixes[0], 24, late > 0), step.want("S", two, prefixes[1], 24, late > 0)
+        same = self.same(one, two)
+        return lambda: self.both(step, a, b, same, late)
+
+    def taught(self, step, store, size, most, prefix=None):
+        rows, vectors = self.bank.target[store]
+        if not len(rows):
+            return None
+        pick = self.bank.rng.integers(0, len(rows), self.size(size))
+        z = step.want(store, rows[pick], prefix or ("query", "passage")[int(self.bank.rng.integers(2))], most)
+        return lambda: distil(step[z], vectors[self.bank.to(pick)].float())
+
+    def pictures(self, step, size, english, contrast, frozen=False):
+        """Which of all emoji is drawn, by the teacher's vectors of their names, which do not move; and which of the names."""
+        pixels, char, thing, said = self.bank.pictures(self.size(size), english)
+        z = step.want("S", said, "query", 24) if contrast else None
+        same = self.same(thing, said)
+
+        def loss():
+            joined = [p for p in self.model.model.parameters() if p.requires_grad] if frozen else []
+            for p in joined:
+                p.requires_grad = False
+            seen = self.model.picture(pixels, step.task).float()
+            for p in joined:
+                p.requires_grad = True
+            known = self.bank.to(np.flatnonzero(char >= 0))
+            share = F.one_hot(self.bank.to(char[char >= 0]), len(self.bank.meanings)).float()
+            out = classified(seen[known], share, self.bank.meanings)
+            return out + contrast * contrastive(seen, step[z], same) if contrast else out
+        return loss
+
+    def likeness(self, step, size):
+        """MiniLM's likeness among glosses and those that it finds nearest: among glosses drawn at random hardly two are alike."""
+        bank, n = self.bank, self.size(size)
+        if not len(bank.alike_rows):
+            return None
+        anchors = bank.rng.integers(0, len(bank.alike_rows), max(2, n // 4))
+        near = bank.nearest[np.repeat(anchors, 3), bank.rng.integers(1, bank.nearest.shape[1], 3 * len(anchors))]
+        pick = np.unique(np.concatenate([anchors, near]))
+        z = step.want("L", bank.alike_rows[pick], "query", 48)
+
+        def loss():
+            return alike(step[z], bank.alike[bank.to(pick)])
+        return loss
+
+    # One step of each stage: [(name, weight, loss of the encoded step)].
+
+    def languages(self, n):
+        return self.bank.rng.choice(list(DEBIAN), n, replace=False, p=np.array(list(DEBIAN.values())) / sum(DEBIAN.values()))
+
+    def base(self, part, count):
+        step = Step(self, None, drop=0.08)
+        asked = []
+        for lang in self.languages(2):
+            asked.append(("debian." + lang, 0.5, self.pairs(step, "debian." + lang, 768 if lang == "en" else 512, (32, 96))))
+        asked.append(("which name", 1.0, self.names(step, 3072)))
+        asked.append(("distil", 1.0, self.taught(step, "S", 1536, 32)))
+        # A tower that knows nothing would teach the texts to be all alike, which is the quickest way down: it learns alone
+        # at first, the decoder's weights join later, the names' side last.
+        asked.append(("pictures", 1.0, self.pictures(step, 768, 0.3, 0.7 if part > 0.15 else 0, part < 0.04)))
+        if count % 2:
+            asked.append(("wordnet", 0.7, self.pairs(step, "wordnet", 768, (24, 48))))
+            asked.append(("names", 0.5, self.across(step, 1024)))
+        else:
+            asked.append(("parallel", 0.7, self.parallel(step, 512)))
+            asked.append(("translations", 0.3, self.declaration(step)))
+            asked.append(("distil long", 0.7, self.taught(step, "L", 512, 64)))
+        return step, asked
+
+    def retrieval(self, part, count):
+        step = Step(self, "retrieval")
+        lang = self.languages(1)[0]
+        asked = [("debian." + lang, 1.0, self.pairs(step, "debian." + lang, 512, (32, 96), late=160))]
+        asked.append(("pictures", 0.7, self.pictures(step, 512, 0.3, 1.0)))
+        asked.append(("which name", 0.4, self.names(step, 1536)))
+        if count % 2:
+            asked.append(("wordnet", 0.6, self.pairs(step, "wordnet", 512, (24, 48), late=160)))
+        else:
+            asked.append(("parallel", 0.3, self.parallel(step, 384)))
+        return step, asked
+
+    def matching(self, part, count):
+        step = Step(self, "text-matching")
+        asked = [("likeness", 1.0, self.likeness(step, 1024))]
+        asked.append(("distil long", 0.25, self.taught(step, "L", 512, 48, "query")))
+        asked.append(("distil", 0.25, self.taught(step, "S", 1024, 32, "query")))
+        if count % 2:
+            asked.append(("names", 0.2, self.across(step, 768, late=128)))
+            asked.append(("pictures", 0.15, self.pictures(step, 384, 0.3, 1.0)))
+        else:
+            asked.append(("parallel", 0.2, self.parallel(step, 384, ("query", "query"))))
+            asked.append(("translations", 0.2, self.declaration(step, ("query", "query"))))
+        return step, asked
+
+    def code(self, part, count):
+        step = Step(self, "code")
+        return step, [("code", 1.0, self.pairs(step, "code", 512, (48, 120), late=128))]
+
+    # What is looked at.
 
     @torch.no_grad()
-    def __call__(self, model, task=None):
+    def evaluate(self, task=None):
+        bank, model = self.bank, self.model
         model.eval()
+
+        def encode(store, rows, prefix):
+            out = []
+            for i in range(0, len(rows), 300):
+                part = np.asarray(rows[i: i + 300])
+                ids, mask = bank.stores[store].rows(part, np.repeat(bank.prefix[prefix][None], len(part), 0), 120)
+                out.append(model.text(ids, mask, task).float())
+            return torch.cat(out)
+
         out = {}
-        encode = lambda texts, prefix: torch.cat([model.text(*self.text.batch(texts[i: i + 100], prefix, 128), task).float() for i in range(0, len(texts), 100)])
-        with torch.autocast("cpu", torch.bfloat16):
-            for lang, rows in self.sets.items():
-                out[lang] = recall(encode([r[1] for r in rows], QUERY), encode([r[2] for r in rows], PASSAGE))
-            for split, rows in self.shown.items():
-                seen = model.picture(self.pictures.still(rows), task).float()
-                entries = [self.pictures.entries[i] for i in rows]
-                for lang in ("en", "de", "ja", "nl"):
-                    names = [self.pictures.pairs.held[e["char"]].get(lang, [e["name"]])[0] for e in entries]
-                    out[f"{split}.{lang}"] = recall(encode(names, QUERY), seen)
+        with self.autocast():
+            if task == "code":
+                docs, functions = bank.a["eval.code"]
+                return {task: recall(encode("W", docs, "query"), encode("W", functions, "passage"))}
+            for lang in ("en", "de", "fr", "it", "ja"):
+                short, long = bank.a["eval." + lang]
+                out[lang] = recall(encode("V", short, "query"), encode("W", long, "passage"))
+            for split in ("drawing", "thing", "style"):
+                seen = model.picture(bank.still(split), task).float()
+                for key in [k for k in bank.a if k.startswith(f"eval.{split}.")]:
+                    out[key[5:]] = recall(encode("V", bank.a[key], "query"), seen)
+            seen = F.normalize(model.picture(bank.still("page"), task).float(), dim=-1)
+            said = F.normalize(encode("V", bank.a["eval.page"], "query"), dim=-1)
+            order = (said @ seen.T).argsort(1, descending=True).tolist()
+            titles, places = bank.meta["page titles"], {}
+            for (query, wanted), row in zip(bank.meta["page"], order):
+                ranked = [titles[i] for i in row]
+                places[query] = min(ranked.index(w) for w in wanted.split("|")) + 1
+            out["page"] = places
         model.train()
         return out
 
+    def autocast(self):
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
-def optimiser(model, rate):
+
+def optimiser(model, rates):
     table, matrices, vectors, tower = [], [], [], []
     for name, p in model.named_parameters():
-        if not p.requires_grad:
-            continue
-        (table if "embed_tokens" in name else tower if "visual" in name else matrices if p.dim() > 1 else vectors).append(p)
-    groups = [{"params": table, "lr": rate * 4, "weight_decay": 0.0}, {"params": matrices, "lr": rate, "weight_decay": 0.02},
-              {"params": vectors, "lr": rate, "weight_decay": 0.0},
-              {"params": tower, "lr": rate * 4, "weight_decay": 0.01}]  # begins from nothing, unlike the rest
+        if p.requires_grad:
+            (table if "embed_tokens" in name else tower if "visual" in name else matrices if p.dim() > 1 else vectors).append(p)
+    groups = [{"params": table, "lr": rates["table"], "weight_decay": 0.0}, {"params": matrices, "lr": rates["matrices"], "weight_decay": 0.02},
+              {"params": vectors, "lr": rates["matrices"], "weight_decay": 0.0},
+              {"params": tower, "lr": rates["tower"], "weight_decay": 0.05}]
     for g in groups:
         g["base"] = g["lr"]
     return torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.98), fused=True)
 
 
 class Run:
-    """Steps until the minutes are used up; what a pause of the machine took is not counted."""
+    """The stages, one behind the other, each for its share of the seconds."""
 
-    def __init__(self, folder, minutes, model, rate, resume=True):
-        self.folder, self.seconds, self.model = folder, minutes * 60, model
-        folder.mkdir(parents=True, exist_ok=True)
-        self.opt, self.used, self.step, self.stop = optimiser(model, rate), 0.0, 0, False
-        if resume and (folder / "last.pt").exists():
-            state = torch.load(folder / "last.pt", weights_only=False)
-            model.load_state_dict(state["model"])
-            self.opt.load_state_dict(state["opt"])
-            self.used, self.step = state["used"], state["step"]
+    def __init__(self, folder, out, trainer, arguments):
+        self.folder, self.out, self.t, self.model, self.arguments = pathlib.Path(folder), pathlib.Path(out), trainer, trainer.model, arguments
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.stop, self.stage, self.used, self.step = False, "base", 0.0, 0
         for s in (signal.SIGTERM, signal.SIGINT):
             signal.signal(s, lambda *_: setattr(self, "stop", True))
 
-    def save(self):
-        torch.save({"model": self.model.state_dict(), "opt": self.opt.state_dict(), "used": self.used, "step": self.step}, self.folder / "new.pt")
-        (self.folder / "new.pt").replace(self.folder / "last.pt")
-
     def log(self, **values):
-        line = json.dumps({"time": time.strftime("%H:%M:%S"), "step": self.step, "minutes": round(self.used / 60, 2), **values})
+        line = json.dumps({"at": round(time.time() - STARTED, 1), "stage": self.stage, "step": self.step, "seconds": round(self.used, 1), **values}, ensure_ascii=False)
         print(line, flush=True)
-        with open(self.folder / "log.jsonl", "a") as f:
+        with open(self.out / "log.jsonl", "a") as f:
             f.write(line + "\n")
 
-    def run(self, losses, evaluate, every=420):
-        """losses(): (name, loss) of one step"""
-        sums, last_eval = {}, self.used
-        while self.used < self.seconds and not self.stop:
+    def state(self):
+        return {"model": self.model.state_dict(), "stage": self.stage, "used": self.used, "step": self.step}
+
+    def save(self, opt):
+        torch.save({**self.state(), "opt": opt.state_dict()}, self.folder / "new.pt")
+        (self.folder / "new.pt").replace(self.folder / "last.pt")
+        self.export()
+
+    def export(self):
+        """The weights for --out, in f32 and in pieces; each replaced at once."""
+        whole = io.BytesIO()
+        torch.save({k: v.detach().cpu() for k, v in self.model.state_dict().items()}, whole)
+        data = whole.getvalue()
+        pieces = [data[i: i + PIECE] for i in range(0, len(data), PIECE)]
+        for n, piece in enumerate(pieces, 1):
+            (self.folder / f"piece-{n}").write_bytes(piece)
+        for n in range(1, len(pieces) + 1):
+            shutil.move(self.folder / f"piece-{n}", self.out / f"weights-{n}")
+
+    def trained(self, stage):
+        """Which parameters a stage trains."""
+        for name, p in self.model.named_parameters():
+            if stage == "base":
+                p.requires_grad = "lora" not in name and "multi_vector" not in name
+            else:
+                p.requires_grad = (".lora_" in name and name.endswith("." + stage)) or (
+                    stage == "retrieval" and name.startswith("multi_vector_projector.") and "lora" not in name)
+
+    def losses(self, ask, part):
+        with self.t.autocast():
+            step, asked = ask(part, self.step)
+            asked = [x for x in asked if x[2] is not None]
+            step.encode()
+            values = [(name, weight, loss()) for name, weight, loss in asked]
+        return sum(weight * value for _, weight, value in values), [(name, value.detach()) for name, _, value in values]
+
+    def run(self, stage, seconds, losses, rates, resumed, looks, save_every, end_at):
+        self.stage = stage
+        self.trained(stage)
+        opt = optimiser(self.model, rates)
+        if resumed:
+            opt.load_state_dict(resumed["opt"])
+            self.used, self.step = resumed["used"], resumed["step"]
+        else:
+            self.used, self.step = 0.0, 0
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        good, good_opt, slow = copy.deepcopy(self.model.state_dict()), copy.deepcopy(opt.state_dict()), 1.0
+        sums, count, saved, reported = {}, {}, time.time(), time.time()
+        looked = sum(self.used >= f * seconds for f in looks)
+        # What a pause of the machine took is not counted, so that no step counts as more than 15 seconds.
+        while self.used < seconds and not self.stop and not (end_at and time.time() > end_at):
             began = time.time()
-            part = min(1.0, self.used / self.seconds)
-            factor = min(1.0, (self.step + 1) / 60) * (0.03 + 0.97 * (1 + math.cos(math.pi * part)) / 2)
-            for g in self.opt.param_groups:
+            part = min(1.0, self.used / seconds)
+            factor = slow * min(1.0, (self.step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * part)) / 2)
+            for g in opt.param_groups:
                 g["lr"] = g["base"] * factor
-            with torch.autocast("cpu", torch.bfloat16):
-                name, loss = losses()
-            self.opt.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], 1.0)
-            self.opt.step()
-            sums.setdefault(name, []).append(loss.item())
+            opt.zero_grad(set_to_none=True)
+            try:
+                total, values = self.losses(losses, part)
+                total.backward()
+            except torch.cuda.OutOfMemoryError:
+                total = values = None
+                torch.cuda.empty_cache()
+                self.t.scale *= 0.7
+                self.log(note=f"too little memory: batches of {self.t.scale:.2f}")
+                self.used += min(time.time() - began, 15.0)
+                continue
+            for name, value in values:
+                sums[name], count[name] = sums.get(name, 0) + value, count.get(name, 0) + 1
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            opt.step()
             self.step += 1
+            if self.step % 25 == 0 or self.t.device == "cpu":
+                value = total.item()  # waits for the device: the clock is honest at these steps
+                if not math.isfinite(value):
+                    self.model.load_state_dict(good)
+                    opt.load_state_dict(good_opt)
+                    slow *= 0.5
+                    self.log(note="the loss is not finite: back to the last good state, half the rate")
+                    sums, count = {}, {}
+                elif self.step % 500 == 0:
+                    good, good_opt = copy.deepcopy(self.model.state_dict()), copy.deepcopy(opt.state_dict())
             self.used += min(time.time() - began, 15.0)
-            if self.step % 25 == 0:
-                print(self.step, round(self.used / 60, 2), {k: [round(x, 2) for x in v[-3:]] for k, v in sorted(sums.items())}, flush=True)
-            if self.used - last_eval > every:
-                last_eval = self.used
-                self.log(loss={k: round(sum(v) / len(v), 3) for k, v in sorted(sums.items())}, eval=evaluate())
-                sums = {}
-                self.save()
+            if time.time() - reported > 10:
+                reported = time.time()
+                self.log(loss={k: round((v / count[k]).item(), 3) for k, v in sorted(sums.items())})
+                sums, count = {}, {}
+            if looked < len(looks) and self.used >= looks[looked] * seconds:
+                looked += 1
+                self.log(eval=self.t.evaluate(None if stage == "base" else stage))
+            if time.time() - saved > save_every:
+                saved = time.time()
+                self.save(opt)
+        self.log(end=not self.stop, loss={k: round((v / count[k]).item(), 3) for k, v in sorted(sums.items())})
+        self.save(opt)
         if not self.stop:
-            self.log(eval=evaluate(), end=True)
-        self.save()
+            self.log(eval=self.t.evaluate(None if stage == "base" else stage))
 
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("--minutes", type=float, default=60)
-    p.add_argument("--run", default="base")
-    p.add_argument("--rate", type=float, default=5e-4)
-    p.add_argument("--pictures", type=float, default=0.7, help="share of steps on pictures")
-    p.add_argument("--second", action="store_true", help="the second part: begins where the first ended, mostly with names")
-    p.add_argument("--no-pictures", action="store_true", help="texts alone: while the pictures are still being drawn")
-    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--pack", required=True)
+    p.add_argument("--run", required=True)
+    p.add_argument("--out", required=True)
+    p.add_argument("--seconds", type=float, default=10_000)
+    p.add_argument("--deadline", type=float, help="seconds after the start at which all is written")
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--scale", type=float, help="of the batches; 1 on a GPU, 0.2 on a CPU")
+    p.add_argument("--rate", type=float, default=1e-3)
+    p.add_argument("--adapter-rate", type=float, default=2e-3)
+    p.add_argument("--teach", type=int, help="how many texts are distilled at most")
+    p.add_argument("--threads", type=int, default=2, help="on a CPU")
+    p.add_argument("--save-every", type=float, default=60)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
-    torch.set_num_threads(a.threads)
-    folder = RUNS / a.run
-    resumed = (folder / "last.pt").exists()
-    seed = a.seed + (int(time.time()) if resumed else 0)
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
-    text, teacher, pairs = Text(), Teacher(), Pairs(rng)
-    pictures = None if a.no_pictures else Pictures(pairs)
+    cuda = a.device.startswith("cuda")
+    if cuda:
+        torch.backends.cuda.matmul.allow_tf32 = True
+    else:
+        torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    last = pathlib.Path(a.run) / "last.pt"
+    resumed = torch.load(last, weights_only=False, map_location=a.device) if last.exists() else None
+    say = lambda text: print(f"{time.time() - STARTED:6.1f} s  {text}", flush=True)
+    say(f"torch {torch.__version__}, {torch.cuda.get_device_name() if cuda else 'cpu'}")
+    bank = Bank(a.pack, a.device, a.seed + (resumed["step"] if resumed else 0))
+    say("unpacked")
+    bank.teach(a.teach, log=say)
     model = Model()
-    model.tokens = text.special
-    if not resumed:
+    model.frame_of(bank.meta["special"])
+    model.to(a.device)
+    trainer = Trainer(bank, model, a.scale or (1.0 if cuda else 0.2))
+    if resumed:
+        model.load_state_dict(resumed["model"])
+    else:
         model.start()
-        counts = Counter()
-        for kind, rows in pairs.train.items():
-            for row in rng.sample(rows, min(3000, len(rows))):
-                for e in text.tok.encode_batch([QUERY + row[-2], PASSAGE + row[-1]], add_special_tokens=False):
-                    counts.update(e.ids)
         with torch.no_grad():
-            model.model.embed_tokens.weight.copy_(token_table(text, teacher, counts))
-            if pictures:
-                model.whiten(torch.cat([pictures.batch(256)[0] for _ in range(4)]))
+            model.model.embed_tokens.weight.copy_(bank.table())
+            rows = torch.from_numpy(bank.rng.integers(0, len(bank.pixels), 1024)).to(a.device)
+            model.whiten(bank.augment(rows, torch.ones(len(rows), dtype=torch.bool, device=a.device)))
             for name, parameter in model.model.named_parameters():
                 if "norm" in name:
                     parameter[TARGET:] = 0  # nothing reads the constant at first
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = "lora" not in name and "multi_vector" not in name
-    targets = [(n, teacher.texts(n), torch.from_numpy(teacher.target(n))) for n in teacher.parts if n != "tokens"]
-    sizes = [math.sqrt(len(t[1])) * (3 if "." not in t[0] or t[0].endswith(".en") else 1) for t in targets]
-    meaning, place = meanings(teacher, {c: n for c, n in pairs.held.items()}, LANGUAGES)
-    name_of = {n["en"][0]: torch.from_numpy(meaning[place[c]]) for c, n in pairs.emoji.items()}
-    named, meant = list(pairs.emoji), torch.from_numpy(meaning)
-    if pictures:
-        chars = sorted({pictures.entries[i]["char"] for i in pictures.train} - {None})
-        drawn, drawn_place = torch.from_numpy(meaning[[place[c] for c in chars]]), {c: i for i, c in enumerate(chars)}
-    evaluation = Evaluation(text, pairs, pictures)
-    run = Run(folder, a.minutes, model, a.rate)
-    if a.second and not (folder / "second").exists():
-        (folder / "second").touch()
-        run.used, run.step = 0.0, 0
-        run.opt.param_groups[0]["base"] = 1e-2  # tokens of other languages are seen seldom, so each time must count
-    encode = lambda texts, prefix, most: model.text(*text.batch(texts, prefix, most)).float()
+    run = Run(a.run, a.out, trainer, a)
+    with run_errors(run):
+        run.log(start=True, device=torch.cuda.get_device_name() if cuda else "cpu", torch=torch.__version__, arguments=vars(a),
+                parameters=sum(q.numel() for q in model.parameters()), eval=trainer.evaluate())
+    seconds, end = a.seconds, None
+    if a.deadline:
+        end = STARTED + a.deadline - 12
+    steps = {"base": trainer.base, "retrieval": trainer.retrieval, "text-matching": trainer.matching, "code": trainer.code}
+    done = list(SHARES).index(resumed["stage"]) if resumed else 0
+    for n, (stage, share) in enumerate(SHARES.items()):
+        if n < done or run.stop:
+            continue
+        if stage in ("text-matching", "code") and not (resumed and n == done):
+            with torch.no_grad():  # the additions begin where retrieval's projector ended
+                for lora in (model.multi_vector_projector.lora_A, model.multi_vector_projector.lora_B):
+                    lora[stage].copy_(lora["retrieval"])
+        rates = {"table": 5 * a.rate, "matrices": a.rate, "tower": 2 * a.rate} if stage == "base" else dict.fromkeys(("table", "matrices", "tower"), a.adapter_rate)
+        looks = (0.1, 0.3, 0.5, 0.75) if stage == "base" else ()
+        spent = seconds * share
+        if end:  # what is left is shared by the stages that are left; each looks and writes for a few seconds as well
+            left = sum(list(SHARES.values())[n:])
+            spent = max(1.0, min(spent, (end - time.time() - 12 * share - 3 * (len(SHARES) - n)) * share / left))
+        with run_errors(run):
+            run.run(stage, spent, steps[stage], rates, resumed if resumed and n == done else None, looks, a.save_every, end)
+    with run_errors(run):
+        run.export()
+        run.log(finished=not run.stop)
 
-    def same(xs):
-        index = {}
-        key = torch.tensor([index.setdefault(x, len(index)) for x in xs])
-        return key[:, None] == key[None, :]
 
-    def pictures_step():
-        # A tower that knows nothing would teach the texts to be all alike, which is the quickest way down: it learns
-        # alone at first, the decoder's weights join later, the names' side last.
-        part = 1.0 if a.second else run.used / run.seconds
-        pixels, words, entries = pictures.batch(192)
-        model.model.requires_grad_(part > 0.25)
-        seen = model.picture(pixels).float()
-        model.model.requires_grad_(True)
-        # Which of all emoji is it? Asked of the teacher's vectors of their names, which do not move.
-        known = [i for i, e in enumerate(entries) if e["char"] in drawn_place]
-        right = torch.tensor([drawn_place[entries[i]["char"]] for i in known])
-        loss = 0
-        for d in (64, 128, TARGET):
-            loss = loss + F.cross_entropy(F.normalize(seen[known][:, :d], dim=-1) @ F.normalize(drawn[:, :d], dim=-1).T / TEMPERATURE, right) / 3
-        if part > 0.72:
-            alike = same([e["thing"] for e in entries]) | same(words)
-            loss = loss + 0.7 * contrastive(seen, encode(words, QUERY, 16), alike)
-        return "pictures", loss
-
-    def losses():
-        if pictures and rng.random() < a.pictures:
-            return pictures_step()
-        dice = rng.random()
-        if a.second and rng.random() < 0.35:
-            q, d = pairs.parallel(160)
-            return "parallel", contrastive(encode(q, QUERY, 24), encode(d, PASSAGE, 40))
-        if a.second and rng.random() < 0.75:
-            # Which of all emoji is named? As for pictures.
-            chars = rng.sample(named, 384)
-            z = encode([pairs.name(pairs.emoji[c], 0.15) for c in chars], QUERY, 24)
-            loss = 0
-            for d in (32, 64, 128, TARGET):
-                s = F.normalize(z[:, :d], dim=-1) @ F.normalize(meant[:, :d], dim=-1).T / TEMPERATURE
-                loss = loss + F.cross_entropy(s, torch.tensor([place[c] for c in chars])) / 4
-            return "which name", loss
-        if dice < 0.46:
-            lang = rng.choices(list(DEBIAN), DEBIAN.values())[0]
-            q, d = pairs.descriptions(lang, 160)
-            return "debian." + lang, contrastive(encode(q, QUERY, 24), encode(d, PASSAGE, 48))
-        if dice < 0.56:
-            q, d = pairs.glosses(224)
-            return "wordnet", contrastive(encode(q, QUERY, 16), encode(d, PASSAGE, 40))
-        if dice < 0.68:
-            q, d, english = pairs.names(256)
-            t = torch.stack([name_of[e] for e in english])
-            q, d, alike = encode(q, QUERY, 24), encode(d, rng.choice([QUERY, PASSAGE]), 24), same(q) | same(d)
-            return "names", 0.5 * contrastive(q, d, alike) + 0.7 * (distil(q, t) + distil(d, t))
-        if dice < 0.71:
-            q, d = pairs.translations(48)
-            return "translations", contrastive(encode(q, QUERY, 48), encode(d, PASSAGE, 48))
-        name, words, vectors = rng.choices(targets, sizes)[0]
-        rows = rng.sample(range(len(words)), min(224, len(words)))
-        z = encode([words[i] for i in rows], rng.choice([QUERY, PASSAGE]), 40)
-        return "distil", distil(z, vectors[rows])
-
-    print("parameters", sum(p.numel() for p in model.parameters()), "trained", sum(p.numel() for p in model.parameters() if p.requires_grad),
-          "targets", sum(len(t[1]) for t in targets), flush=True)
-    if not resumed:
-        run.log(eval=evaluation(model), start=True)
-    run.run(losses, lambda: evaluation(model))
+@contextlib.contextmanager
+def run_errors(run):
+    """An error ends its stage alone; what was reached is written."""
+    try:
+        yield
+    except Exception:
+        run.log(error=traceback.format_exc())
+        try:
+            run.export()
+        except Exception:
+            traceback.print_exc()
 
 
 if __name__ == "__main__":
