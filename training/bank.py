@@ -45,6 +45,14 @@ def read_pack(folder):
     return arrays, json.loads(arrays.pop("meta").tobytes())
 
 
+def moved(array, device):
+    """To the device without waiting for what it is doing: that takes pinned memory."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device != "cpu" and tensor.nbytes < 1 << 22:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 class Store:
     """Texts as ids behind their prefix, [N, most] padded."""
 
@@ -61,7 +69,7 @@ class Store:
         n = np.minimum(n, most)
         lead = (prefix >= 0).sum(1)
         T = int((n + lead).max() + 7) // 8 * 8
-        to = lambda a: torch.from_numpy(np.ascontiguousarray(a)).to(self.device, non_blocking=True)
+        to = lambda a: moved(a, self.device)
         own = self.ids[to(index.astype(np.int64))].long()
         lead_at, n_at, prefix = to(lead)[:, None], to(n)[:, None], to(prefix.astype(np.int64))
         at = torch.arange(T, device=self.device)[None, :] - lead_at
@@ -92,7 +100,7 @@ class Bank:
         self.orders = {}
 
     def to(self, array):
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+        return moved(array, self.device)
 
     def table(self):
         """The first token vectors [VOCAB_ROWS, H]: see data.token_table."""

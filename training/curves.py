@@ -11,7 +11,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 SHOWN = {"debian.en": "descriptions, English", "debian.de": "descriptions, German", "debian.ja": "descriptions, Japanese", "wordnet": "glosses", "names": "names across languages",
-         "distil": "teacher's vectors", "pictures": "pictures", "which name": "which emoji is named", "parallel": "lines of other languages with English ones"}
+         "distil": "teacher's vectors", "pictures": "which emoji is drawn", "pictures and names": "pictures and names", "which name": "which emoji is named", "parallel": "lines of other languages with English ones"}
 series = {k: [] for k in SHOWN}
 for line in open(sys.argv[1]):
     entry = json.loads(line)

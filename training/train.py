@@ -249,8 +249,9 @@ class Trainer:
         z = step.want(store, rows[pick], prefix or ("query", "passage")[int(self.bank.rng.integers(2))], most)
         return lambda: distil(step[z], vectors[self.bank.to(pick)].float())
 
-    def pictures(self, step, size, english, contrast, frozen=False):
-        """Which of all emoji is drawn, by the teacher's vectors of their names, which do not move; and which of the names."""
+    def pictures(self, step, size, english, contrast=True, frozen=False):
+        """Which of all emoji is drawn, by the teacher's vectors of their names, which do not move; and which of the names
+        in the batch is its own, by the model's vectors. Two losses."""
         pixels, char, thing, said = self.bank.pictures(self.size(size), english)
         z = step.want("S", said, "query", 24) if contrast else None
         same = self.same(thing, said)
@@ -263,10 +264,10 @@ class Trainer:
             for p in joined:
                 p.requires_grad = True
             known = self.bank.to(np.flatnonzero(char >= 0))
-            share = F.one_hot(self.bank.to(char[char >= 0]), len(self.bank.meanings)).float()
-            out = classified(seen[known], share, self.bank.meanings)
-            return out + contrast * contrastive(seen, step[z], same) if contrast else out
-        return loss
+            share = torch.zeros(len(known), len(self.bank.meanings), device=self.device).scatter_(1, self.bank.to(char[char >= 0])[:, None], 1.0)
+            step.seen = seen
+            return classified(seen[known], share, self.bank.meanings)
+        return loss, (lambda: contrastive(step.seen, step[z], same)) if contrast else None
 
     def likeness(self, step, size):
         """MiniLM's likeness among glosses and those that it finds nearest: among glosses drawn at random hardly two are alike."""
@@ -296,7 +297,8 @@ class Trainer:
         asked.append(("distil", 1.0, self.taught(step, "S", 1536, 32)))
         # A tower that knows nothing would teach the texts to be all alike, which is the quickest way down: it learns alone
         # at first, the decoder's weights join later, the names' side last.
-        asked.append(("pictures", 1.0, self.pictures(step, 768, 0.3, 0.7 if part > 0.15 else 0, part < 0.04)))
+        drawn, said = self.pictures(step, 768, 0.3, part > 0.15, part < 0.04)
+        asked += [("pictures", 1.0, drawn), ("pictures and names", 0.7, said)]
         if count % 2:
             asked.append(("wordnet", 0.7, self.pairs(step, "wordnet", 768, (24, 48))))
             asked.append(("names", 0.5, self.across(step, 1024)))
@@ -310,7 +312,8 @@ class Trainer:
         step = Step(self, "retrieval")
         lang = self.languages(1)[0]
         asked = [("debian." + lang, 1.0, self.pairs(step, "debian." + lang, 512, (32, 96), late=160))]
-        asked.append(("pictures", 0.7, self.pictures(step, 512, 0.3, 1.0)))
+        drawn, said = self.pictures(step, 512, 0.3)
+        asked += [("pictures", 0.7, drawn), ("pictures and names", 0.7, said)]
         asked.append(("which name", 0.4, self.names(step, 1536)))
         if count % 2:
             asked.append(("wordnet", 0.6, self.pairs(step, "wordnet", 512, (24, 48), late=160)))
@@ -325,7 +328,8 @@ class Trainer:
         asked.append(("distil", 0.25, self.taught(step, "S", 1024, 32, "query")))
         if count % 2:
             asked.append(("names", 0.2, self.across(step, 768, late=128)))
-            asked.append(("pictures", 0.15, self.pictures(step, 384, 0.3, 1.0)))
+            drawn, said = self.pictures(step, 384, 0.3)
+            asked += [("pictures", 0.15, drawn), ("pictures and names", 0.15, said)]
         else:
             asked.append(("parallel", 0.2, self.parallel(step, 384, ("query", "query"))))
             asked.append(("translations", 0.2, self.declaration(step, ("query", "query"))))
@@ -397,7 +401,7 @@ class Run:
         self.folder, self.out, self.t, self.model, self.arguments = pathlib.Path(folder), pathlib.Path(out), trainer, trainer.model, arguments
         self.folder.mkdir(parents=True, exist_ok=True)
         self.out.mkdir(parents=True, exist_ok=True)
-        self.stop, self.stage, self.used, self.step = False, "base", 0.0, 0
+        self.stop, self.stage, self.used, self.step, self.looking = False, "base", 0.0, 0, 0.0
         for s in (signal.SIGTERM, signal.SIGINT):
             signal.signal(s, lambda *_: setattr(self, "stop", True))
 
@@ -406,6 +410,15 @@ class Run:
         print(line, flush=True)
         with open(self.out / "log.jsonl", "a") as f:
             f.write(line + "\n")
+
+    def look(self, **more):
+        """Logs the evaluation, unless one takes too much of the time that there is."""
+        if self.arguments.deadline and self.looking > 0.02 * self.arguments.deadline:
+            return
+        began = time.time()
+        found = self.t.evaluate(None if self.stage == "base" else self.stage)
+        self.looking = time.time() - began
+        self.log(**more, eval=found)
 
     def state(self):
         return {"model": self.model.state_dict(), "stage": self.stage, "used": self.used, "step": self.step}
@@ -496,14 +509,14 @@ class Run:
                 sums, count = {}, {}
             if looked < len(looks) and self.used >= looks[looked] * seconds:
                 looked += 1
-                self.log(eval=self.t.evaluate(None if stage == "base" else stage))
+                self.look()
             if time.time() - saved > save_every:
                 saved = time.time()
                 self.save(opt)
         self.log(end=not self.stop, loss={k: round((v / count[k]).item(), 3) for k, v in sorted(sums.items())})
         self.save(opt)
         if not self.stop:
-            self.log(eval=self.t.evaluate(None if stage == "base" else stage))
+            self.look()
 
 
 def main():
@@ -552,8 +565,8 @@ def main():
                     parameter[TARGET:] = 0  # nothing reads the constant at first
     run = Run(a.run, a.out, trainer, a)
     with run_errors(run):
-        run.log(start=True, device=torch.cuda.get_device_name() if cuda else "cpu", torch=torch.__version__, arguments=vars(a),
-                parameters=sum(q.numel() for q in model.parameters()), eval=trainer.evaluate())
+        run.look(start=True, device=torch.cuda.get_device_name() if cuda else "cpu", torch=torch.__version__, arguments=vars(a),
+                 parameters=sum(q.numel() for q in model.parameters()))
     seconds, end = a.seconds, None
     if a.deadline:
         end = STARTED + a.deadline - 12
