@@ -534,10 +534,12 @@ def main():
     p.add_argument("--threads", type=int, default=2, help="on a CPU")
     p.add_argument("--save-every", type=float, default=60)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--begin", help="weights of an earlier base (a state dict in f32 or f16) to begin with, instead of afresh")
     a = p.parse_args()
     cuda = a.device.startswith("cuda")
     if cuda:
         torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for every new shape, which takes 50 times the attention's time
     else:
         torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
@@ -554,6 +556,9 @@ def main():
     trainer = Trainer(bank, model, a.scale or (1.0 if cuda else 0.2))
     if resumed:
         model.load_state_dict(resumed["model"])
+    elif a.begin:
+        model.start()
+        model.load_state_dict({k: v.float() for k, v in torch.load(a.begin, map_location=a.device).items()})
     else:
         model.start()
         with torch.no_grad():
