@@ -12,8 +12,11 @@
 // Needs pkg-config/dist. Chromium keeps its profile in a folder on the disk, so that the origin private file system is
 // the real one. The server is another origin, as a host of weights is. Before a cold start the kept files are put out
 // of the system's page cache.
+//
+// Times are of a browser that nobody inspects: an inspector of the network copies every byte of every response, which
+// takes more than the network. What is held in memory only an inspector tells: that is asked in loads of their own.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -40,11 +43,9 @@ const bytesPerMs = options.mbit === undefined ? Infinity : Number(options.mbit) 
 
 const weights = await serveWeights();
 const site = await serve({ mounts: [{ path: '/', dir: join(root, 'bench/page') }, { path: '/jina-embeddings-web', dir: join(root, 'pkg-config/dist') }], port: 0 });
-const profile = mkdtempSync(join(process.env.JINA_BENCH_PROFILE ?? tmpdir(), 'jina-loading-'));
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-precise-memory-info'],
-});
+const profile = newProfile();
+const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
+const args = ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const log = (line) => console.error(line);
 try {
   const record = await measure();
@@ -52,80 +53,96 @@ try {
   console.log(json);
   if (options.out !== undefined) writeFileSync(options.out, `${json}\n`);
 } finally {
-  await context.close();
   await site.close();
   await weights.close();
   rmSync(profile, { recursive: true, force: true });
 }
 
 async function measure() {
-  const inWorker = async (...given) => {
-    const page = await open();
-    const value = await page.evaluate((all) => globalThis.inWorker(...all), given);
-    await page.close();
-    return value;
-  };
   const { device } = options;
   log(`${(nBytes / 1e9).toFixed(2)} GB in ${files.length} files, device ${device}`);
-  const network_ms = await inWorker('network', weights.url);
+  const network_ms = await inPage('network', weights.url);
   log(`network alone ${network_ms.toFixed(0)} ms`);
-  const disk_ms = await inWorker('disk', nBytes);
+  const disk_ms = await inPage('disk', nBytes);
   log(`disk alone ${disk_ms.toFixed(0)} ms`);
-  const load = () => (device === 'none' ? loadAlone(inWorker) : loadByPackage(device));
+  const load = () => (device === 'none' ? inPage('load', weights.url) : loadByPackage(device));
   const first = await load();
   log(`first load ${first.ms.toFixed(0)} ms`);
   const requestsBefore = weights.nRequests();
   putOutOfPageCache(profile);
-  const cold_read = await inWorker('read');
+  const cold_read = await inPage('read');
   putOutOfPageCache(profile);
   const cold = await load();
   log(`from what is kept, cold ${cold.ms.toFixed(0)} ms (plain read ${cold_read.ms.toFixed(0)} ms)`);
-  const warm_read = await inWorker('read');
+  const warm_read = await inPage('read');
   const warm = await load();
   log(`from what is kept, warm ${warm.ms.toFixed(0)} ms (plain read ${warm_read.ms.toFixed(0)} ms)`);
+  const requests_of_later_loads = weights.nRequests() - requestsBefore;
+  if (device !== 'none') {
+    warm.held = await heldIn(profile, device);
+    const empty = newProfile();
+    first.held = await heldIn(empty, device);
+    rmSync(empty, { recursive: true, force: true });
+    log(`held at most ${first.held.peak_above_before_mib} MiB in a first load, ${warm.held.peak_above_before_mib} MiB from what is kept`);
+  }
   const ratio = (a, b) => Math.round((a / b) * 100) / 100;
   return {
     date: new Date().toISOString().slice(0, 10),
     machine: { cpu: cpus()[0].model, cores: cpus().length, load_average: loadavg()[0] },
-    chromium: context.browser()?.version() ?? '',
+    chromium: execFileSync(executablePath, ['--version'], { stdio: ['ignore', 'pipe', 'ignore'] }).toString().replace(/[^\d.]*([\d.]*)[^]*/, '$1'),
     model: { n_bytes: nBytes, n_files: files.length, hidden_size: config?.hidden_size, layers: config?.num_hidden_layers, has_pieces: files.every(({ pieces }) => pieces !== undefined) },
     device,
     server_mbit: options.mbit ?? 'loopback',
     network_ms, disk_ms, first,
     first_to_slower_of_network_and_disk: ratio(first.ms, Math.max(network_ms, disk_ms)),
-    requests_of_later_loads: weights.nRequests() - requestsBefore,
+    requests_of_later_loads,
     cold_read_ms: cold_read.ms, cold, cold_to_plain_read: ratio(cold.ms, cold_read.ms),
     warm_read_ms: warm_read.ms, warm, warm_to_plain_read: ratio(warm.ms, warm_read.ms),
   };
 }
 
-async function open() {
-  const page = await context.newPage();
-  await page.goto(`${site.url}loading.html`);
-  await page.waitForFunction(() => globalThis.isReady);
-  return page;
+function newProfile() {
+  return mkdtempSync(join(process.env.JINA_BENCH_PROFILE ?? tmpdir(), 'jina-loading-'));
 }
 
-async function loadAlone(inWorker) {
-  const { ms, uncached } = await inWorker('load', weights.url);
-  return { ms, uncached };
+/** Runs one of the page's measurements in a browser that is started for it. */
+async function inPage(...given) {
+  const page = `${site.url}loading.html#${encodeURIComponent(JSON.stringify([`${weights.url}answer`, ...given]))}`;
+  const browser = spawn(executablePath, ['--headless=new', '--no-first-run', ...args, `--user-data-dir=${profile}`, page], { stdio: 'ignore' });
+  const ended = new Promise((done) => browser.once('exit', done));
+  const answer = await Promise.race([weights.answer(), ended.then((code) => ({ error: `the browser ended (${code})` }))]);
+  browser.kill();
+  await ended;
+  if (answer.error !== undefined) throw new Error(`${given[0]}: ${answer.error}`);
+  return answer.value;
 }
 
-/** From the first file's beginning to the last one's end, and what was held meanwhile above what was held before. */
+/** From the first file's beginning to the last one's end. */
 async function loadByPackage(device) {
-  const page = await open();
-  const watch = await watchMemory(page);
-  const { times, total, memory, uncached } = await page.evaluate(([model, kind]) => globalThis.loadModel(model, kind), [weights.url, device]);
-  const held = await watch.stop(times.initiate, times.compile);
-  await page.close();
-  return { ms: times.compile - times.initiate, total_ms: total, uncached, memory, held };
+  const { times, total, memory, uncached } = await inPage('loadModel', weights.url, device);
+  return { ms: times.compile - times.initiate, total_ms: total, uncached, memory };
+}
+
+/** What is held between a load's first file and its last above what was held before. */
+async function heldIn(folder, device) {
+  const context = await chromium.launchPersistentContext(folder, { executablePath, args: [...args, '--enable-precise-memory-info'] });
+  try {
+    const page = await context.newPage();
+    await page.goto(`${site.url}loading.html`);
+    await page.waitForFunction(() => globalThis.isReady);
+    const watch = await watchMemory(context, page);
+    const { times } = await page.evaluate(([model, kind]) => globalThis.loadModel(model, kind), [weights.url, device]);
+    return await watch.stop(times.initiate, times.compile);
+  } finally {
+    await context.close();
+  }
 }
 
 /**
  * JS heap, buffers and WebAssembly memory of the page and its worker, as the browser's inspector counts them, many times
  * a second.
  */
-async function watchMemory(page) {
+async function watchMemory(context, page) {
   const session = await context.newCDPSession(page);
   const children = new Map();
   let nextId = 0;
@@ -205,14 +222,21 @@ function putOutOfPageCache(folder) {
   }
 }
 
-/** A host of weights: ranges, ETags, another origin, and a rate. */
+/** A host of weights: ranges, ETags, another origin, and a rate. It takes the pages' answers, too. */
 function serveWeights() {
   let nRequests = 0;
+  let answered = () => undefined;
   let free = 0;
   const server = createServer(async (request, response) => {
+    response.setHeader('Access-Control-Allow-Origin', '*');
+    if (request.method === 'POST') {
+      let text = '';
+      for await (const part of request) text += part;
+      response.end();
+      return void answered(JSON.parse(text));
+    }
     const path = join(directory, decodeURIComponent(request.url.slice(1)).replaceAll('..', ''));
     const size = statSync(path, { throwIfNoEntry: false })?.size;
-    response.setHeader('Access-Control-Allow-Origin', '*');
     response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag');
     response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
     if (size === undefined) return void response.writeHead(404).end();
@@ -233,6 +257,7 @@ function serveWeights() {
   return new Promise((done) => server.listen(0, '127.0.0.1', () => done({
     url: `http://127.0.0.1:${server.address().port}/`,
     nRequests: () => nRequests,
+    answer: () => new Promise((resolve) => (answered = resolve)),
     close: () => (server.closeAllConnections(), new Promise((closed) => server.close(closed))),
   })));
 }
