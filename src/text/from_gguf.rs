@@ -12,6 +12,8 @@
 //! table up to the number of embedding rows and are no tokens. llama.cpp skips NFC; this does not,
 //! as the reference does not.
 
+use std::sync::Arc;
+
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -103,6 +105,7 @@ impl Tokenizer {
             .with_post_processor(Some(byte_level))
             .with_decoder(Some(byte_level));
         tokenizer.add_tokens(&added);
-        Ok(Tokenizer::new(Inner::Compact(tokenizer), vocab_size))
+        let inner = Inner::Compact(Arc::new(tokenizer));
+        Ok(Tokenizer::new(inner, vocab_size))
     }
 }

@@ -26,19 +26,19 @@ const MAX_BLANK_RUN: usize = 200_000;
 /// A loaded tokeniser. Cheap to share, safe to call from several threads.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: Arc<Inner>,
+    inner: Inner,
     vocab_size: usize,
 }
 
 /// Qwen2's own, over our tables.
 pub(super) type Compact = TokenizerImpl<Bpe, NFC, Sequence, ByteLevel, ByteLevel>;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Inner {
     /// Of a GGUF file.
-    Compact(Compact),
+    Compact(Arc<Compact>),
     /// Of a `tokenizer.json`, which may say anything that the library knows.
-    Library(tokenizers::Tokenizer),
+    Library(Arc<tokenizers::Tokenizer>),
 }
 
 /// A tokenised text.
@@ -108,7 +108,7 @@ impl Tokenizer {
             ModelWrapper::BPE(_) => {
                 let highest = inner.get_vocab(true).into_values().max();
                 let vocab_size = highest.map_or(0, |id| id as usize + 1);
-                return Ok(Tokenizer::new(Inner::Library(inner), vocab_size));
+                return Ok(Tokenizer::new(Inner::Library(Arc::new(inner)), vocab_size));
             }
             ModelWrapper::WordPiece(_) => "WordPiece",
             ModelWrapper::WordLevel(_) => "WordLevel",
@@ -123,7 +123,6 @@ impl Tokenizer {
     }
 
     pub(super) fn new(inner: Inner, vocab_size: usize) -> Tokenizer {
-        let inner = Arc::new(inner);
         Tokenizer { inner, vocab_size }
     }
 
@@ -139,7 +138,7 @@ impl Tokenizer {
             });
         }
         let input = EncodeInput::Single(text.into());
-        let encoding = match &*self.inner {
+        let encoding = match &self.inner {
             Inner::Compact(inner) => inner.encode(input, false),
             Inner::Library(inner) => inner.encode(input, false),
         };
@@ -154,7 +153,7 @@ impl Tokenizer {
 
     /// The id of a token, given as it is written in the file.
     pub fn token_id(&self, token: &str) -> Option<u32> {
-        match &*self.inner {
+        match &self.inner {
             Inner::Compact(inner) => inner.token_to_id(token),
             Inner::Library(inner) => inner.token_to_id(token),
         }
