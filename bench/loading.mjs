@@ -19,14 +19,12 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '../scripts/serve.mjs';
 
 const root = resolve(import.meta.dirname, '..');
-const { chromium } = createRequire(join(root, 'pkg-config/'))('@playwright/test');
 const MiB = 1 << 20;
 /** Asking itself leaves garbage in the heap that is asked for. */
 const POLL_MS = 150;
@@ -105,16 +103,29 @@ function newProfile() {
   return mkdtempSync(join(process.env.JINA_BENCH_PROFILE ?? tmpdir(), 'jina-loading-'));
 }
 
-/** Runs one of the page's measurements in a browser that is started for it. */
-async function inPage(...given) {
-  const page = `${site.url}loading.html#${encodeURIComponent(JSON.stringify([`${weights.url}answer`, ...given]))}`;
-  const browser = spawn(executablePath, ['--headless=new', '--no-first-run', ...args, `--user-data-dir=${profile}`, page], { stdio: 'ignore' });
-  const ended = new Promise((done) => browser.once('exit', done));
-  const answer = await Promise.race([weights.answer(), ended.then((code) => ({ error: `the browser ended (${code})` }))]);
+/** The page with something to do, whose answer `weights.answer()` is. */
+function pageThat(...given) {
+  return `${site.url}loading.html#${encodeURIComponent(JSON.stringify([`${weights.url}answer`, ...given]))}`;
+}
+
+function startBrowser(folder, stdio, ...more) {
+  const browser = spawn(executablePath, ['--headless=new', '--no-first-run', ...args, `--user-data-dir=${folder}`, ...more], { stdio });
+  return { browser, ended: new Promise((done) => browser.once('exit', done)) };
+}
+
+/** Runs `use` and waits for the page's answer, as long as the browser lives. */
+async function answerOf({ browser, ended }, what, use = () => undefined) {
+  const died = ended.then((code) => ({ error: `the browser ended (${code})` }));
+  const [answer] = await Promise.all([Promise.race([weights.answer(), died]), use()]);
+  if (answer.error !== undefined) throw new Error(`${what}: ${answer.error}`);
   browser.kill();
   await ended;
-  if (answer.error !== undefined) throw new Error(`${given[0]}: ${answer.error}`);
   return answer.value;
+}
+
+/** Runs one of the page's measurements in a browser that is started for it. */
+function inPage(...given) {
+  return answerOf(startBrowser(profile, 'ignore', pageThat(...given)), given[0]);
 }
 
 /** From the first file's beginning to the last one's end. */
@@ -125,40 +136,54 @@ async function loadByPackage(device) {
 
 /** What is held between a load's first file and its last above what was held before. */
 async function heldIn(folder, device) {
-  const context = await chromium.launchPersistentContext(folder, { executablePath, args: [...args, '--enable-precise-memory-info'] });
-  try {
-    const page = await context.newPage();
-    await page.goto(`${site.url}loading.html`);
-    await page.waitForFunction(() => globalThis.isReady);
-    const watch = await watchMemory(context, page);
-    const { times } = await page.evaluate(([model, kind]) => globalThis.loadModel(model, kind), [weights.url, device]);
-    return await watch.stop(times.initiate, times.compile);
-  } finally {
-    await context.close();
-  }
+  const started = startBrowser(folder, ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], '--remote-debugging-pipe', '--enable-precise-memory-info', 'about:blank');
+  const watch = await watchMemory(inspector(started.browser), pageThat('loadModel', weights.url, device));
+  let held;
+  const { times } = await answerOf(started, 'loadModel', watch.start).finally(() => (held = watch.stop()));
+  return summary(await held, times.initiate, times.compile);
+}
+
+/** The browser's inspector: of its own, since Playwright's has the network inspected, which keeps bodies in the page's heap. */
+function inspector(browser) {
+  const [, , , to, from] = browser.stdio;
+  const replies = new Map();
+  const inspected = { onEvent: () => undefined };
+  let nextId = 0;
+  let rest = '';
+  from.setEncoding('utf8').on('data', (text) => {
+    const messages = (rest + text).split('\0');
+    rest = messages.pop();
+    for (const { id, result, method, params } of messages.map((each) => JSON.parse(each))) {
+      if (id === undefined) inspected.onEvent(method, params);
+      else replies.get(id)?.(result);
+      replies.delete(id);
+    }
+  });
+  to.on('error', () => undefined);
+  /** Answers `undefined` where the one that is asked has gone. */
+  inspected.ask = (sessionId, method, params = {}) => new Promise((answer) => {
+    const id = ++nextId;
+    replies.set(id, answer);
+    to.write(`${JSON.stringify({ id, method, params, ...(sessionId !== undefined && { sessionId }) })}\0`);
+    setTimeout(answer, 2000);
+  });
+  return inspected;
 }
 
 /**
  * JS heap, buffers and WebAssembly memory of the page and its worker, as the browser's inspector counts them, many times
  * a second.
  */
-async function watchMemory(context, page) {
-  const session = await context.newCDPSession(page);
+async function watchMemory(inspected, url) {
+  const { ask } = inspected;
   const children = new Map();
-  let nextId = 0;
-  session.on('Target.attachedToTarget', ({ sessionId }) => children.set(sessionId, { replies: new Map(), memories: undefined }));
-  session.on('Target.detachedFromTarget', ({ sessionId }) => children.delete(sessionId));
-  session.on('Target.receivedMessageFromTarget', ({ sessionId, message }) => {
-    const { id, result } = JSON.parse(message);
-    children.get(sessionId)?.replies.get(id)?.(result);
-  });
-  await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-  const ask = (sessionId, method, params = {}) => new Promise((answer) => {
-    const id = ++nextId;
-    children.get(sessionId)?.replies.set(id, answer);
-    session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method, params }) }).catch(() => answer(undefined));
-    setTimeout(() => answer(undefined), 2000);
-  });
+  const { targetId } = await ask(undefined, 'Target.createTarget', { url: 'about:blank' });
+  const { sessionId: page } = await ask(undefined, 'Target.attachToTarget', { targetId, flatten: true });
+  inspected.onEvent = (method, { sessionId }) => {
+    if (method === 'Target.attachedToTarget') children.set(sessionId, { memories: undefined });
+    if (method === 'Target.detachedFromTarget') children.delete(sessionId);
+  };
+  await ask(page, 'Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: true });
   const heap = (usage) => (usage === undefined ? 0 : usage.usedSize + (usage.backingStorageSize ?? 0) + (usage.embedderHeapUsedSize ?? 0));
   /** The memories of WebAssembly are no part of the heap's usage: they are looked for until there are some. */
   const wasmOf = async (sessionId) => {
@@ -180,19 +205,24 @@ async function watchMemory(context, page) {
   const samples = [];
   let running = true;
   const now = () => performance.timeOrigin + performance.now();
-  const loop = (async () => {
+  const loop = async () => {
     while (running) {
-      const [page, ...workers] = await Promise.all([session.send('Runtime.getHeapUsage').catch(() => undefined), ...[...children.keys()].map(ofWorker)]);
+      const [usage, ...workers] = await Promise.all([ask(page, 'Runtime.getHeapUsage'), ...[...children.keys()].map(ofWorker)]);
       const wasm = workers.reduce((sum, each) => sum + each.wasm, 0);
-      samples.push({ at_ms: now(), wasm, bytes: workers.reduce((sum, each) => sum + each.heap, heap(page)) + wasm });
+      samples.push({ at_ms: now(), wasm, bytes: workers.reduce((sum, each) => sum + each.heap, heap(usage)) + wasm });
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
-  })();
+  };
+  let looping;
   return {
-    stop: async (from_ms, to_ms) => {
+    start: async () => {
+      await ask(page, 'Page.navigate', { url });
+      looping = loop();
+    },
+    stop: async () => {
       running = false;
-      await loop;
-      return summary(samples, from_ms, to_ms);
+      await looping;
+      return samples;
     },
   };
 }

@@ -3,7 +3,7 @@ import { Keeper, loadFile, openWeightStore, remoteFacts } from '/jina-embeddings
 
 const PIECE_BYTES = 2 << 20;
 /** Of one request, as the package makes them. */
-const RUN_BYTES = 4 * PIECE_BYTES;
+const RUN_BYTES = 2 * PIECE_BYTES;
 const since = (start) => performance.now() - start;
 
 async function planOf(model) {

@@ -6,9 +6,9 @@
 //                           └─► kept under its name
 //
 // Four lanes fetch at the same time, each with one buffer, and hand on in turn; so four pieces are all that
-// is ever held of a file, whatever its size. What is not kept here a lane asks for in runs of four pieces:
-// each request costs the way to the server and back. Those that wait for their turn are ahead by what the
-// network holds for them. Where model.json tells the SHA-256 of each piece, none reaches
+// is ever held of a file, whatever its size. What is not kept here a lane asks for in runs of two pieces:
+// each request costs the way to the server and back. No longer ones: what comes of a run while another lane
+// is on turn, browsers hold in the page's memory. Where model.json tells the SHA-256 of each piece, none reaches
 // the device unverified; where it tells the file's alone, that is computed on the way.
 
 import { sha256 } from '@noble/hashes/sha2.js';
@@ -25,7 +25,7 @@ export const SLICE_BYTES = 1 << 20;
 /** Pieces that are on their way at the same time. */
 const LANES = 4;
 /** Pieces that one request is for. */
-const RUN = 4;
+const RUN = 2;
 /** How often a piece whose bytes are wrong is asked for. */
 const MAX_WRONG = 2;
 
