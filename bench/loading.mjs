@@ -28,6 +28,8 @@ const root = resolve(import.meta.dirname, '..');
 const MiB = 1 << 20;
 /** Asking itself leaves garbage in the heap that is asked for. */
 const POLL_MS = 150;
+/** After so long an inspected thread has gone; a browser that starts on a busy machine takes many seconds. */
+const ANSWER_MS = 30_000;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -137,10 +139,15 @@ async function loadByPackage(device) {
 /** What is held between a load's first file and its last above what was held before. */
 async function heldIn(folder, device) {
   const started = startBrowser(folder, ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], '--remote-debugging-pipe', '--enable-precise-memory-info', 'about:blank');
-  const watch = await watchMemory(inspector(started.browser), pageThat('loadModel', weights.url, device));
-  let held;
-  const { times } = await answerOf(started, 'loadModel', watch.start).finally(() => (held = watch.stop()));
-  return summary(await held, times.initiate, times.compile);
+  try {
+    const watch = await watchMemory(inspector(started.browser), pageThat('loadModel', weights.url, device));
+    let held;
+    const { times } = await answerOf(started, 'loadModel', watch.start).finally(() => (held = watch.stop()));
+    return summary(await held, times.initiate, times.compile);
+  } finally {
+    started.browser.kill();
+    await started.ended;
+  }
 }
 
 /** The browser's inspector: of its own, since Playwright's has the network inspected, which keeps bodies in the page's heap. */
@@ -165,7 +172,7 @@ function inspector(browser) {
     const id = ++nextId;
     replies.set(id, answer);
     to.write(`${JSON.stringify({ id, method, params, ...(sessionId !== undefined && { sessionId }) })}\0`);
-    setTimeout(answer, 2000);
+    setTimeout(answer, ANSWER_MS);
   });
   return inspected;
 }
