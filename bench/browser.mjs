@@ -10,6 +10,15 @@ const require = createRequire(new URL('../pkg-config/package.json', import.meta.
 const { chromium } = require('playwright-core');
 const { transformSync } = require('esbuild');
 
+/**
+ * What it takes for Chromium to choose a graphics card. On Linux WebGPU is behind flags, headless it wants Vulkan
+ * throughout, and Dawn leaves `shader-f16` out on NVIDIA's driver, which has it on other systems.
+ */
+const HARDWARE_FLAGS = [
+  '--enable-unsafe-webgpu', '--ignore-gpu-blocklist',
+  ...(process.platform === 'linux' ? ['--enable-features=Vulkan', '--use-angle=vulkan', '--disable-vulkan-surface', '--enable-dawn-features=vulkan_enable_f16_on_nvidia'] : []),
+];
+
 /** A case that takes longer has gone wrong. */
 const MAX_CASE_MS = 30 * 60_000;
 
@@ -22,7 +31,7 @@ export async function launcher(hardware) {
   const source = readFileSync(join(root, 'tests/browser/support/chromium.ts'), 'utf8');
   const { code } = transformSync(source, { loader: 'ts', format: 'esm' });
   const { chromiumPath, QUIET_FLAGS, WEBGPU_FLAGS } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
-  const args = hardware ? [...QUIET_FLAGS, '--enable-unsafe-webgpu', '--enable-features=Vulkan', '--ignore-gpu-blocklist'] : [...QUIET_FLAGS, ...WEBGPU_FLAGS];
+  const args = [...QUIET_FLAGS, ...(hardware ? HARDWARE_FLAGS : WEBGPU_FLAGS)];
   return () => chromium.launch({ executablePath: chromiumPath(), headless: true, args });
 }
 

@@ -12,21 +12,24 @@
 // Needs pkg-config/dist. Chromium keeps its profile in a folder on the disk, so that the origin private file system is
 // the real one. The server is another origin, as a host of weights is. Before a cold start the kept files are put out
 // of the system's page cache.
+//
+// Times are of a browser that nobody inspects: an inspector of the network copies every byte of every response, which
+// takes more than the network. What is held in memory only an inspector tells: that is asked in loads of their own.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '../scripts/serve.mjs';
 
 const root = resolve(import.meta.dirname, '..');
-const { chromium } = createRequire(join(root, 'pkg-config/'))('@playwright/test');
 const MiB = 1 << 20;
 /** Asking itself leaves garbage in the heap that is asked for. */
 const POLL_MS = 150;
+/** After so long an inspected thread has gone; a browser that starts on a busy machine takes many seconds. */
+const ANSWER_MS = 30_000;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -40,11 +43,9 @@ const bytesPerMs = options.mbit === undefined ? Infinity : Number(options.mbit) 
 
 const weights = await serveWeights();
 const site = await serve({ mounts: [{ path: '/', dir: join(root, 'bench/page') }, { path: '/jina-embeddings-web', dir: join(root, 'pkg-config/dist') }], port: 0 });
-const profile = mkdtempSync(join(process.env.JINA_BENCH_PROFILE ?? tmpdir(), 'jina-loading-'));
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-precise-memory-info'],
-});
+const profile = newProfile();
+const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
+const args = ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const log = (line) => console.error(line);
 try {
   const record = await measure();
@@ -52,96 +53,144 @@ try {
   console.log(json);
   if (options.out !== undefined) writeFileSync(options.out, `${json}\n`);
 } finally {
-  await context.close();
   await site.close();
   await weights.close();
   rmSync(profile, { recursive: true, force: true });
 }
 
 async function measure() {
-  const inWorker = async (...given) => {
-    const page = await open();
-    const value = await page.evaluate((all) => globalThis.inWorker(...all), given);
-    await page.close();
-    return value;
-  };
   const { device } = options;
   log(`${(nBytes / 1e9).toFixed(2)} GB in ${files.length} files, device ${device}`);
-  const network_ms = await inWorker('network', weights.url);
+  const network_ms = await inPage('network', weights.url);
   log(`network alone ${network_ms.toFixed(0)} ms`);
-  const disk_ms = await inWorker('disk', nBytes);
+  const disk_ms = await inPage('disk', nBytes);
   log(`disk alone ${disk_ms.toFixed(0)} ms`);
-  const load = () => (device === 'none' ? loadAlone(inWorker) : loadByPackage(device));
+  const load = () => (device === 'none' ? inPage('load', weights.url) : loadByPackage(device));
   const first = await load();
   log(`first load ${first.ms.toFixed(0)} ms`);
   const requestsBefore = weights.nRequests();
   putOutOfPageCache(profile);
-  const cold_read = await inWorker('read');
+  const cold_read = await inPage('read');
   putOutOfPageCache(profile);
   const cold = await load();
   log(`from what is kept, cold ${cold.ms.toFixed(0)} ms (plain read ${cold_read.ms.toFixed(0)} ms)`);
-  const warm_read = await inWorker('read');
+  const warm_read = await inPage('read');
   const warm = await load();
   log(`from what is kept, warm ${warm.ms.toFixed(0)} ms (plain read ${warm_read.ms.toFixed(0)} ms)`);
+  const requests_of_later_loads = weights.nRequests() - requestsBefore;
+  if (device !== 'none') {
+    warm.held = await heldIn(profile, device);
+    const empty = newProfile();
+    first.held = await heldIn(empty, device);
+    rmSync(empty, { recursive: true, force: true });
+    log(`held at most ${first.held.peak_above_before_mib} MiB in a first load, ${warm.held.peak_above_before_mib} MiB from what is kept`);
+  }
   const ratio = (a, b) => Math.round((a / b) * 100) / 100;
   return {
     date: new Date().toISOString().slice(0, 10),
     machine: { cpu: cpus()[0].model, cores: cpus().length, load_average: loadavg()[0] },
-    chromium: context.browser()?.version() ?? '',
+    chromium: execFileSync(executablePath, ['--version'], { stdio: ['ignore', 'pipe', 'ignore'] }).toString().replace(/[^\d.]*([\d.]*)[^]*/, '$1'),
     model: { n_bytes: nBytes, n_files: files.length, hidden_size: config?.hidden_size, layers: config?.num_hidden_layers, has_pieces: files.every(({ pieces }) => pieces !== undefined) },
     device,
     server_mbit: options.mbit ?? 'loopback',
     network_ms, disk_ms, first,
     first_to_slower_of_network_and_disk: ratio(first.ms, Math.max(network_ms, disk_ms)),
-    requests_of_later_loads: weights.nRequests() - requestsBefore,
+    requests_of_later_loads,
     cold_read_ms: cold_read.ms, cold, cold_to_plain_read: ratio(cold.ms, cold_read.ms),
     warm_read_ms: warm_read.ms, warm, warm_to_plain_read: ratio(warm.ms, warm_read.ms),
   };
 }
 
-async function open() {
-  const page = await context.newPage();
-  await page.goto(`${site.url}loading.html`);
-  await page.waitForFunction(() => globalThis.isReady);
-  return page;
+function newProfile() {
+  return mkdtempSync(join(process.env.JINA_BENCH_PROFILE ?? tmpdir(), 'jina-loading-'));
 }
 
-async function loadAlone(inWorker) {
-  const { ms, uncached } = await inWorker('load', weights.url);
-  return { ms, uncached };
+/** The page with something to do, whose answer `weights.answer()` is. */
+function pageThat(...given) {
+  return `${site.url}loading.html#${encodeURIComponent(JSON.stringify([`${weights.url}answer`, ...given]))}`;
 }
 
-/** From the first file's beginning to the last one's end, and what was held meanwhile above what was held before. */
+function startBrowser(folder, stdio, ...more) {
+  const browser = spawn(executablePath, ['--headless=new', '--no-first-run', ...args, `--user-data-dir=${folder}`, ...more], { stdio });
+  return { browser, ended: new Promise((done) => browser.once('exit', done)) };
+}
+
+/** Runs `use` and waits for the page's answer, as long as the browser lives. */
+async function answerOf({ browser, ended }, what, use = () => undefined) {
+  const died = ended.then((code) => ({ error: `the browser ended (${code})` }));
+  const [answer] = await Promise.all([Promise.race([weights.answer(), died]), use()]);
+  if (answer.error !== undefined) throw new Error(`${what}: ${answer.error}`);
+  browser.kill();
+  await ended;
+  return answer.value;
+}
+
+/** Runs one of the page's measurements in a browser that is started for it. */
+function inPage(...given) {
+  return answerOf(startBrowser(profile, 'ignore', pageThat(...given)), given[0]);
+}
+
+/** From the first file's beginning to the last one's end. */
 async function loadByPackage(device) {
-  const page = await open();
-  const watch = await watchMemory(page);
-  const { times, total, memory, uncached } = await page.evaluate(([model, kind]) => globalThis.loadModel(model, kind), [weights.url, device]);
-  const held = await watch.stop(times.initiate, times.compile);
-  await page.close();
-  return { ms: times.compile - times.initiate, total_ms: total, uncached, memory, held };
+  const { times, total, memory, uncached } = await inPage('loadModel', weights.url, device);
+  return { ms: times.compile - times.initiate, total_ms: total, uncached, memory };
+}
+
+/** What is held between a load's first file and its last above what was held before. */
+async function heldIn(folder, device) {
+  const started = startBrowser(folder, ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], '--remote-debugging-pipe', '--enable-precise-memory-info', 'about:blank');
+  try {
+    const watch = await watchMemory(inspector(started.browser), pageThat('loadModel', weights.url, device));
+    let held;
+    const { times } = await answerOf(started, 'loadModel', watch.start).finally(() => (held = watch.stop()));
+    return summary(await held, times.initiate, times.compile);
+  } finally {
+    started.browser.kill();
+    await started.ended;
+  }
+}
+
+/** The browser's inspector: of its own, since Playwright's has the network inspected, which keeps bodies in the page's heap. */
+function inspector(browser) {
+  const [, , , to, from] = browser.stdio;
+  const replies = new Map();
+  const inspected = { onEvent: () => undefined };
+  let nextId = 0;
+  let rest = '';
+  from.setEncoding('utf8').on('data', (text) => {
+    const messages = (rest + text).split('\0');
+    rest = messages.pop();
+    for (const { id, result, method, params } of messages.map((each) => JSON.parse(each))) {
+      if (id === undefined) inspected.onEvent(method, params);
+      else replies.get(id)?.(result);
+      replies.delete(id);
+    }
+  });
+  to.on('error', () => undefined);
+  /** Answers `undefined` where the one that is asked has gone. */
+  inspected.ask = (sessionId, method, params = {}) => new Promise((answer) => {
+    const id = ++nextId;
+    replies.set(id, answer);
+    to.write(`${JSON.stringify({ id, method, params, ...(sessionId !== undefined && { sessionId }) })}\0`);
+    setTimeout(answer, ANSWER_MS);
+  });
+  return inspected;
 }
 
 /**
  * JS heap, buffers and WebAssembly memory of the page and its worker, as the browser's inspector counts them, many times
  * a second.
  */
-async function watchMemory(page) {
-  const session = await context.newCDPSession(page);
+async function watchMemory(inspected, url) {
+  const { ask } = inspected;
   const children = new Map();
-  let nextId = 0;
-  session.on('Target.attachedToTarget', ({ sessionId }) => children.set(sessionId, { replies: new Map(), memories: undefined }));
-  session.on('Target.detachedFromTarget', ({ sessionId }) => children.delete(sessionId));
-  session.on('Target.receivedMessageFromTarget', ({ sessionId, message }) => {
-    const { id, result } = JSON.parse(message);
-    children.get(sessionId)?.replies.get(id)?.(result);
-  });
-  await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-  const ask = (sessionId, method, params = {}) => new Promise((answer) => {
-    const id = ++nextId;
-    children.get(sessionId)?.replies.set(id, answer);
-    session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method, params }) }).catch(() => answer(undefined));
-    setTimeout(() => answer(undefined), 2000);
-  });
+  const { targetId } = await ask(undefined, 'Target.createTarget', { url: 'about:blank' });
+  const { sessionId: page } = await ask(undefined, 'Target.attachToTarget', { targetId, flatten: true });
+  inspected.onEvent = (method, { sessionId }) => {
+    if (method === 'Target.attachedToTarget') children.set(sessionId, { memories: undefined });
+    if (method === 'Target.detachedFromTarget') children.delete(sessionId);
+  };
+  await ask(page, 'Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: true });
   const heap = (usage) => (usage === undefined ? 0 : usage.usedSize + (usage.backingStorageSize ?? 0) + (usage.embedderHeapUsedSize ?? 0));
   /** The memories of WebAssembly are no part of the heap's usage: they are looked for until there are some. */
   const wasmOf = async (sessionId) => {
@@ -163,19 +212,24 @@ async function watchMemory(page) {
   const samples = [];
   let running = true;
   const now = () => performance.timeOrigin + performance.now();
-  const loop = (async () => {
+  const loop = async () => {
     while (running) {
-      const [page, ...workers] = await Promise.all([session.send('Runtime.getHeapUsage').catch(() => undefined), ...[...children.keys()].map(ofWorker)]);
+      const [usage, ...workers] = await Promise.all([ask(page, 'Runtime.getHeapUsage'), ...[...children.keys()].map(ofWorker)]);
       const wasm = workers.reduce((sum, each) => sum + each.wasm, 0);
-      samples.push({ at_ms: now(), wasm, bytes: workers.reduce((sum, each) => sum + each.heap, heap(page)) + wasm });
+      samples.push({ at_ms: now(), wasm, bytes: workers.reduce((sum, each) => sum + each.heap, heap(usage)) + wasm });
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
-  })();
+  };
+  let looping;
   return {
-    stop: async (from_ms, to_ms) => {
+    start: async () => {
+      await ask(page, 'Page.navigate', { url });
+      looping = loop();
+    },
+    stop: async () => {
       running = false;
-      await loop;
-      return summary(samples, from_ms, to_ms);
+      await looping;
+      return samples;
     },
   };
 }
@@ -205,14 +259,21 @@ function putOutOfPageCache(folder) {
   }
 }
 
-/** A host of weights: ranges, ETags, another origin, and a rate. */
+/** A host of weights: ranges, ETags, another origin, and a rate. It takes the pages' answers, too. */
 function serveWeights() {
   let nRequests = 0;
+  let answered = () => undefined;
   let free = 0;
   const server = createServer(async (request, response) => {
+    response.setHeader('Access-Control-Allow-Origin', '*');
+    if (request.method === 'POST') {
+      let text = '';
+      for await (const part of request) text += part;
+      response.end();
+      return void answered(JSON.parse(text));
+    }
     const path = join(directory, decodeURIComponent(request.url.slice(1)).replaceAll('..', ''));
     const size = statSync(path, { throwIfNoEntry: false })?.size;
-    response.setHeader('Access-Control-Allow-Origin', '*');
     response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag');
     response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
     if (size === undefined) return void response.writeHead(404).end();
@@ -233,6 +294,7 @@ function serveWeights() {
   return new Promise((done) => server.listen(0, '127.0.0.1', () => done({
     url: `http://127.0.0.1:${server.address().port}/`,
     nRequests: () => nRequests,
+    answer: () => new Promise((resolve) => (answered = resolve)),
     close: () => (server.closeAllConnections(), new Promise((closed) => server.close(closed))),
   })));
 }

@@ -9,7 +9,9 @@ import { megabytes, milliseconds, table } from './units.mjs';
 
 const root = join(import.meta.dirname, '..');
 const README = join(root, 'bench/README.md');
-/** The lines of the README between which the tables of a suite stand. */
+/** The section of a record: graphics cards have tables of their own. */
+const sectionOf = ({ suite, card }) => (card ? `${suite} on a graphics card` : suite);
+/** The lines of the README between which the tables of a section stand. */
 const marks = (suite) => [`<!-- ${suite}: written by \`make bench BENCH=--save\` -->`, `<!-- end of ${suite} -->`];
 
 /** Columns: every input that some case measured, in the order in which they come up. */
@@ -97,12 +99,13 @@ function growthLines({ devices }) {
   return lines;
 }
 
-function profileLines({ error, device_name, is_software, roofline, layers, calls }) {
+function profileLines({ error, device_name, is_software, kernels, roofline, layers, calls }) {
   if (error) return ['', `failed: ${error}`];
   const giga = (perSecond) => (perSecond / 1e9).toFixed(1);
   const { f32_flops_per_second: f32, f16_flops_per_second: f16, bytes_per_second: bytes, empty_dispatch_seconds: empty } = roofline;
   const lines = [
     `- device: ${device_name}${is_software ? ', a processor that plays a graphics card: goals are for cards' : ''}`,
+    `- kernels: \`${kernels}\``,
     `- measured peaks: ${giga(f32)} GFLOP/s in f32, ${f16 ? `${giga(f16)} GFLOP/s` : 'no `shader-f16`'} in f16, ${giga(bytes)} GB/s; an empty dispatch takes ${(empty * 1e6).toFixed(1)} µs`,
   ];
   for (const call of calls) {
@@ -138,7 +141,7 @@ export function save(record, deviceSlug) {
   const name = `results/${record.date}-${deviceSlug}-${record.suite}.json`;
   const path = join(root, 'bench', name);
   const whole = record.suite === 'peers' && existsSync(path) ? merge(JSON.parse(readFileSync(path, 'utf8')), record) : record;
-  const readme = withResults(readFileSync(README, 'utf8'), record.suite, `${markdown(whole)}\n\nAll numbers: [${name}](${name}).`);
+  const readme = withResults(readFileSync(README, 'utf8'), sectionOf(record), `${markdown(whole)}\n\nAll numbers: [${name}](${name}).`);
   mkdirSync(join(root, 'bench/results'), { recursive: true });
   writeFileSync(path, `${JSON.stringify(whole, null, 2)}\n`);
   writeFileSync(README, readme);

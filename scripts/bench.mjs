@@ -9,7 +9,8 @@
 //                 growth    one layer with texts of 512 to 8,192 tokens
 //                 profile   each kernel on Vulkan, beside what the adapter can do at most
 //   --only      devices or groups whose names begin so: native, native-cpu, chromium-webgpu, chromium-wasm-1 …; may be repeated
-//   --hardware  let Chromium choose its WebGPU adapter (default: SwiftShader, as in the tests)
+//   --hardware  on a graphics card: Chromium chooses its WebGPU adapter too (default: SwiftShader, as in the tests), and
+//               records and tables are the card's
 //   --no-wide   devices: leave out the model of v4's layer sizes, which needs python3 and about 2 GB of memory
 //   --repeats   timed calls per input after the first (default 5; fewer where a software adapter is too slow for them)
 //   --tokens    lengths of the texts: peers and profile (default 16,128,512), growth (default 512,1024,2048,4096,8192)
@@ -29,7 +30,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { cpus, homedir, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { DEVICES, measureDevices } from '../bench/devices.mjs';
+import { DEVICES, measureDevices, nameOf, nativeReport } from '../bench/devices.mjs';
 import { LENGTHS, measureGrowth } from '../bench/growth.mjs';
 import { makeModels, makeOneLayer, makePeerFiles } from '../bench/models.mjs';
 import { openChromium } from '../bench/peers/engines.mjs';
@@ -67,6 +68,7 @@ const common = {
   commit: commit(),
   machine: { cpu: cpus()[0].model, cores: cpus().length, memory_bytes: totalmem() },
   load_average_before: loadBefore,
+  ...(options.hardware && { card: cardHere() }),
 };
 const versions = {
   'jina-embeddings-web': JSON.parse(readFileSync(join(root, 'pkg-config/package.json'), 'utf8')).version,
@@ -203,10 +205,16 @@ function output(program, args) {
   return execFileSync(program, args, { cwd: root, encoding: 'utf8' }).trim();
 }
 
-/** A machine is called after its graphics card, or else after its processor. */
-function slugOf({ machine, cases = [] }) {
-  const card = cases.find(({ device, device_name, is_software }) => device === 'native-gpu' && device_name && !is_software);
-  const name = card ? card.device_name.replace(/ \(.*/, '') : machine.cpu.replace(/\(R\)|\(TM\)|CPU|@.*/g, ' ');
+/** The graphics card that the system prefers. */
+function cardHere() {
+  const [{ dir }] = makeModels({ command, folder, wide: false });
+  const { device } = nativeReport(command, ['--model', dir, '--device', 'gpu', '--no-picture', '--tokens', '16', '--repeats', '1']);
+  return device.is_software ? fail(`--hardware needs a graphics card, found ${nameOf(device)}`) : nameOf(device);
+}
+
+/** A machine is called after its graphics card where that was measured, or else after its processor. */
+function slugOf({ machine, card }) {
+  const name = card ? card.replace(/ \(.*/, '') : machine.cpu.replace(/\(R\)|\(TM\)|CPU|@.*/g, ' ');
   return name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
 }
 

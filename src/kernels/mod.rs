@@ -31,7 +31,7 @@ pub use attention::{Heads, KeyRanges, attention};
 pub(crate) use forms::{Attention as AttentionForm, N_CLASSES};
 pub use forms::{Forms, UnknownForms};
 pub use launch::{Launch, begin_count, end_count};
-pub use linear::{Finish, Linear, LowRank};
+pub use linear::{Finish, Linear, LowRank, MAX_SLICED_VALUES, MAX_SLICES};
 pub use packed::{Packed, Packer, Part, padded_rows, row_words, rows_per_part};
 pub use rope::{RopeTable, portable as rotated};
 pub use timing::{Timing, begin_timing, end_timing};

@@ -136,7 +136,7 @@ impl DecoderLayer {
         qkv::observe(observer, names, heads, &qkv, table);
         let context = kernels::attention(pass.kernels, qkv, heads, keys);
         observer.tensor(|| name("attn_context"), || context.clone());
-        let output = o_proj.forward_with_coordinates(context, pass);
+        let output = o_proj.forward_in_slices(context, pass);
 
         let stream = Stream::with(x, o_proj, output, pass);
         let next = Some(&mlp.gate_up_proj);

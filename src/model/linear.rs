@@ -55,12 +55,22 @@ impl Linear {
     /// - `x`: `[M, K]`
     /// - returns: `[M, N]`, or `[M, N + R]` with an adapter
     pub fn forward_with_coordinates(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
-        let product = kernels::Linear {
+        self.with_coordinates(pass).run(pass.kernels, x)
+    }
+
+    /// The same in slices that are yet to be added up, which the norm that follows does in passing.
+    ///
+    /// - returns: `[S * M, N]`, or `[S * M, N + R]`; see [`kernels::Linear::run_in_slices`]
+    pub fn forward_in_slices(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        self.with_coordinates(pass).run_in_slices(pass.kernels, x)
+    }
+
+    fn with_coordinates(&self, pass: Pass) -> kernels::Linear<'_> {
+        kernels::Linear {
             bias: self.bias.as_ref(),
             appended: self.low_rank(pass).map(|update| &update.a),
             ..kernels::Linear::new(&self.weight)
-        };
-        product.run(pass.kernels, x)
+        }
     }
 
     /// The whole layer at once, where nothing else can make the coordinates.

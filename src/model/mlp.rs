@@ -24,22 +24,23 @@ impl Mlp {
     pub const ROWS_AT_ONCE: usize = 1024;
 
     /// - `x`: `[rows, hidden_size]`, with the coordinates of the adapter of `gate_up_proj`
-    /// - returns: `[rows, hidden_size]`, with the coordinates of the adapter of `down_proj`
+    /// - returns: `[S * rows, hidden_size]`, with the coordinates of the adapter of `down_proj`; see
+    ///   [`Linear::forward_in_slices`]
     pub fn forward(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
         let n_rows = x.dims()[0];
         if n_rows <= Self::ROWS_AT_ONCE {
-            return self.forward_chunk(x, pass);
+            return self.down_proj.forward_in_slices(self.gated(x, pass), pass);
         }
         let chunk = |first: usize| {
             let n = Self::ROWS_AT_ONCE.min(n_rows - first);
-            self.forward_chunk(x.clone().narrow(0, first, n), pass)
+            let gated = self.gated(x.clone().narrow(0, first, n), pass);
+            self.down_proj.forward_with_coordinates(gated, pass)
         };
         let chunks = (0..n_rows).step_by(Self::ROWS_AT_ONCE).map(chunk);
         Tensor::cat(chunks.collect(), 0)
     }
 
-    fn forward_chunk(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
-        let gated = self.gate_up_proj.forward(x, pass, Finish::SiluMul);
-        self.down_proj.forward_with_coordinates(gated, pass)
+    fn gated(&self, x: Tensor<2>, pass: Pass) -> Tensor<2> {
+        self.gate_up_proj.forward(x, pass, Finish::SiluMul)
     }
 }

@@ -147,7 +147,7 @@ impl VisionBlock {
         let qkv = qkv::project(qkv, heads, normed, table, pass);
         qkv::observe(observer, ["q", "k", "v"].map(name), heads, &qkv, table);
         let context = kernels::attention(pass.kernels, qkv, heads, keys);
-        let output = proj.forward_with_coordinates(context, pass);
+        let output = proj.forward_in_slices(context, pass);
 
         let stream = Stream::with(x, proj, output, pass);
         let next = Some(&self.mlp.gate_up_proj);

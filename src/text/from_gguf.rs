@@ -12,7 +12,8 @@
 //! table up to the number of embedding rows and are no tokens. llama.cpp skips NFC; this does not,
 //! as the reference does not.
 
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use std::sync::Arc;
+
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -20,12 +21,17 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
+use super::bpe::Bpe;
+use super::tokenizer::{Compact, Inner};
 use super::{Error, Tokenizer};
 use crate::gguf::Metadata;
 
 /// How Qwen2 cuts text into words: contractions; letters with one other character in front; single
 /// digits; other characters with their line ends; line ends; blanks.
 const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// The type of what is no token.
+const UNUSED: u32 = 5;
 
 impl Tokenizer {
     /// Builds the tokeniser from the metadata of a GGUF file.
@@ -56,13 +62,13 @@ impl Tokenizer {
             });
         }
 
-        let mut vocab = Vocab::default();
         let mut added = Vec::new();
-        for (id, (token, token_type)) in (0..).zip(tokens.iter().zip(token_types)) {
-            match token_type {
-                1 => {}
-                3 | 4 => added.push(AddedToken::from(token, token_type == 3).normalized(false)),
-                5 => continue,
+        for (id, (token, token_type)) in tokens.iter().zip(&token_types).enumerate() {
+            match *token_type {
+                1 | UNUSED => {}
+                3 | 4 => {
+                    added.push(AddedToken::from(token, *token_type == 3).normalized(false));
+                }
                 other => {
                     return Err(Error::UnsupportedTokenizer {
                         key: "tokenizer.ggml.token_type",
@@ -71,44 +77,16 @@ impl Tokenizer {
                     });
                 }
             }
-            if let Some(first) = vocab.insert(token.to_owned(), id) {
-                let token = token.to_owned();
-                return Err(Error::DuplicateToken {
-                    token,
-                    first,
-                    second: id,
-                });
-            }
         }
-
-        let merges = metadata.strs("tokenizer.ggml.merges")?;
-        let merges: Merges = merges
-            .iter()
-            .enumerate()
-            .map(|(index, merge)| {
-                let bad = |rule| Error::BadMerge {
-                    index,
-                    found: merge.to_owned(),
-                    rule,
-                };
-                let (left, right) = merge
-                    .split_once(' ')
-                    .ok_or_else(|| bad("is no pair of tokens"))?;
-                let known = |token: &str| vocab.contains_key(token);
-                if !(known(left) && known(right) && known(&format!("{left}{right}"))) {
-                    return Err(bad("joins or makes something that is no token"));
-                }
-                Ok((left.to_owned(), right.to_owned()))
-            })
-            .collect::<Result<_, Error>>()?;
+        let is_used = |id: usize| token_types[id] != UNUSED;
+        let bpe = Bpe::new(tokens, is_used, metadata.strs("tokenizer.ggml.merges")?)?;
+        let vocab_size = (0..tokens.len())
+            .rfind(|id| is_used(*id))
+            .map_or(0, |id| id + 1);
 
         let failed = |error: tokenizers::Error| Error::BadVocabulary {
             reason: error.to_string(),
         };
-        let bpe = BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .build()
-            .map_err(failed)?;
         let words = Split::new(
             SplitPattern::Regex(QWEN2_WORDS.to_owned()),
             SplitDelimiterBehavior::Isolated,
@@ -117,7 +95,7 @@ impl Tokenizer {
         .map_err(failed)?;
         let byte_level = ByteLevel::new(false, false, false);
 
-        let mut tokenizer = tokenizers::Tokenizer::new(bpe);
+        let mut tokenizer = Compact::new(bpe);
         tokenizer
             .with_normalizer(Some(NFC))
             .with_pre_tokenizer(Some(Sequence::new(vec![
@@ -127,6 +105,7 @@ impl Tokenizer {
             .with_post_processor(Some(byte_level))
             .with_decoder(Some(byte_level));
         tokenizer.add_tokens(&added);
-        Tokenizer::new(tokenizer)
+        let inner = Inner::Compact(Arc::new(tokenizer));
+        Ok(Tokenizer::new(inner, vocab_size))
     }
 }

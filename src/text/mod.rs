@@ -12,6 +12,7 @@
 //! reference looks at the ids, so a text that holds `<|vision_start|>` is pooled over that span only
 //! there; here it is pooled like every other text.
 
+mod bpe;
 mod error;
 mod from_gguf;
 pub mod late_chunking;

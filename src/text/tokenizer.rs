@@ -5,12 +5,19 @@
 //! 3. The bytes of a word are merged, pair by pair, by rank.
 //!
 //! Nothing is put in front or behind. The work is done by Hugging Face's `tokenizers`, the library
-//! of the reference.
+//! of the reference, but for the third step over the vocabulary of a GGUF file (see `bpe.rs`).
 
+use std::sync::Arc;
+
+use tokenizers::TokenizerImpl;
 use tokenizers::models::ModelWrapper;
+use tokenizers::normalizers::NFC;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::tokenizer::EncodeInput;
 
 use super::Error;
+use super::bpe::Bpe;
 
 /// Runs of more blanks than this are refused: the regular expression backtracks over a run, and
 /// past a million steps its engine gives up in silence and leaves the rest of the text uncut.
@@ -19,8 +26,19 @@ const MAX_BLANK_RUN: usize = 200_000;
 /// A loaded tokeniser. Cheap to share, safe to call from several threads.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Inner,
     vocab_size: usize,
+}
+
+/// Qwen2's own, over our tables.
+pub(super) type Compact = TokenizerImpl<Bpe, NFC, Sequence, ByteLevel, ByteLevel>;
+
+#[derive(Debug, Clone)]
+pub(super) enum Inner {
+    /// Of a GGUF file.
+    Compact(Arc<Compact>),
+    /// Of a `tokenizer.json`, which may say anything that the library knows.
+    Library(Arc<tokenizers::Tokenizer>),
 }
 
 /// A tokenised text.
@@ -80,12 +98,18 @@ impl Tokenizer {
     /// Truncation and padding that the file may ask for are left out: they are the caller's.
     /// Fails when it cannot be read, or when its model is not byte-pair encoding.
     pub fn from_tokenizer_json(json: &[u8]) -> Result<Tokenizer, Error> {
-        let inner =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|error| Error::BadTokenizerJson {
-                reason: error.to_string(),
-            })?;
+        let failed = |error: tokenizers::Error| Error::BadTokenizerJson {
+            reason: error.to_string(),
+        };
+        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(failed)?;
+        inner.with_truncation(None).map_err(failed)?;
+        inner.with_padding(None);
         let other = match inner.get_model() {
-            ModelWrapper::BPE(_) => return Tokenizer::new(inner),
+            ModelWrapper::BPE(_) => {
+                let highest = inner.get_vocab(true).into_values().max();
+                let vocab_size = highest.map_or(0, |id| id as usize + 1);
+                return Ok(Tokenizer::new(Inner::Library(Arc::new(inner)), vocab_size));
+            }
             ModelWrapper::WordPiece(_) => "WordPiece",
             ModelWrapper::WordLevel(_) => "WordLevel",
             ModelWrapper::Unigram(_) => "Unigram",
@@ -98,15 +122,8 @@ impl Tokenizer {
         })
     }
 
-    pub(super) fn new(mut inner: tokenizers::Tokenizer) -> Result<Tokenizer, Error> {
-        let unused = |error: tokenizers::Error| Error::BadTokenizerJson {
-            reason: error.to_string(),
-        };
-        inner.with_truncation(None).map_err(unused)?;
-        inner.with_padding(None);
-        let highest = inner.get_vocab(true).into_values().max();
-        let vocab_size = highest.map_or(0, |id| id as usize + 1);
-        Ok(Tokenizer { inner, vocab_size })
+    pub(super) fn new(inner: Inner, vocab_size: usize) -> Tokenizer {
+        Tokenizer { inner, vocab_size }
     }
 
     /// Tokenises a text, with nothing put around it.
@@ -120,12 +137,14 @@ impl Tokenizer {
                 max: MAX_BLANK_RUN,
             });
         }
-        let encoding = self
-            .inner
-            .encode(EncodeInput::Single(text.into()), false)
-            .map_err(|error| Error::Tokenize {
-                reason: error.to_string(),
-            })?;
+        let input = EncodeInput::Single(text.into());
+        let encoding = match &self.inner {
+            Inner::Compact(inner) => inner.encode(input, false),
+            Inner::Library(inner) => inner.encode(input, false),
+        };
+        let encoding = encoding.map_err(|error| Error::Tokenize {
+            reason: error.to_string(),
+        })?;
         Ok(Tokens {
             ids: encoding.get_ids().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
@@ -134,7 +153,10 @@ impl Tokenizer {
 
     /// The id of a token, given as it is written in the file.
     pub fn token_id(&self, token: &str) -> Option<u32> {
-        self.inner.token_to_id(token)
+        match &self.inner {
+            Inner::Compact(inner) => inner.token_to_id(token),
+            Inner::Library(inner) => inner.token_to_id(token),
+        }
     }
 
     /// One more than the highest id. The model's embedding table has at least so many rows.

@@ -252,7 +252,7 @@ impl Parts {
     }
 
     /// Reads the sizes of the first text part and lists the tensors it needs.
-    fn text_header(&mut self, header: &Header) -> Result<()> {
+    fn text_header(&mut self, header: &mut Header) -> Result<()> {
         if let Some(text) = &self.text {
             self.plan = Some(plan_of_decoder(&text.config)?);
             return Ok(());
@@ -284,6 +284,10 @@ impl Parts {
             }
             .into());
         }
+        // The tokeniser has its own of them.
+        for key in ["tokens", "token_type", "merges"] {
+            header.metadata.remove(&format!("tokenizer.ggml.{key}"));
+        }
         self.plan = Some(plan_of_decoder(&config)?);
         let name = header.metadata.opt_str("general.name")?.map(str::to_string);
         let merged_task = Task::named_in(name.as_deref().unwrap_or(&self.file));
@@ -301,7 +305,7 @@ impl Parts {
 }
 
 impl Sink for Parts {
-    fn header(&mut self, header: &Header) -> Result<()> {
+    fn header(&mut self, header: &mut Header) -> Result<()> {
         self.infos = header.tensors.clone();
         self.shared.clear();
         match self.role {

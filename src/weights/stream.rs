@@ -12,8 +12,8 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// What becomes of the contents of a file.
 pub trait Sink {
-    /// The header is complete.
-    fn header(&mut self, header: &Header) -> Result<()>;
+    /// The header is complete. What is taken out of it is not held to the file's end.
+    fn header(&mut self, header: &mut Header) -> Result<()>;
     /// A tensor begins; the answer says what to do with it.
     fn begin(&mut self, info: &TensorInfo) -> Result<Want>;
     /// The next values of the tensor that began last.
@@ -94,12 +94,12 @@ impl Stream {
                     *needed = at_least_bytes;
                     return Ok(());
                 }
-                Parsed::Complete(header) => {
+                Parsed::Complete(mut header) => {
                     self.position = header.data_offset.min(bytes.len() as u64);
                     // The header's own bytes make room for what is made of it: a wasm memory never shrinks.
                     let rest = bytes[self.position as usize..].to_vec();
                     drop(std::mem::take(bytes));
-                    sink.header(&header)?;
+                    sink.header(&mut header)?;
                     let mut body = Body::new(header);
                     body.begin(sink)?;
                     self.state = State::Body(body);

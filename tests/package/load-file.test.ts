@@ -3,6 +3,8 @@ import { after, describe, test } from 'node:test';
 import { loadFile, SLICE_BYTES, type FileHooks } from '../../www/lib/weights/load-file.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import { PIECE_BYTES, type PlannedFile } from '../../www/lib/model-files.js';
+import { pieceName, type KeptFile } from '../../www/lib/weights/kept.js';
+import { memoryStore } from './support/memory-store.js';
 import { bytesOf, serveFiles, sha256, type Answer, type ModelServer } from './support/model-server.js';
 import { ranged, type Asked } from './support/range-server.js';
 
@@ -107,7 +109,25 @@ describe('ranges', () => {
     const asked: Asked[] = [];
     const found = await loaded(ranged(LARGE, { fault: (each) => void asked.push(each) }), { nBytes: LARGE.length, sha256: sha256(LARGE), pieces: piecesOf(LARGE) });
     same(found, LARGE);
-    assert.deepEqual(asked.map(({ range }) => range?.[0]).sort((a, b) => (a ?? 0) - (b ?? 0)), [0, 1, 2, 3, 4, 5].map((i) => i * PIECE_BYTES));
+    assert.deepEqual(asked.map(({ range }) => range?.[0]).sort((a, b) => (a ?? 0) - (b ?? 0)), [0, 1, 2, 3, 4].map((i) => i * PIECE_BYTES));
+  });
+
+  test('of a server that is known to answer with them are for two pieces each, but for what is kept', async () => {
+    const large = bytesOf(17 * PIECE_BYTES + 1);
+    const asked: Asked[] = [];
+    const url = await serve(ranged(large, { fault: (each) => void asked.push(each) }));
+    const planned = file({ source: { url }, nBytes: large.length });
+    const store = memoryStore();
+    const kept: KeptFile = { key: 'k', pieces: new Map(), description: undefined, whole: false, surplus: [] };
+    const seventh = large.subarray(6 * PIECE_BYTES, 7 * PIECE_BYTES);
+    kept.pieces.set(6, { name: pieceName('k', 6, seventh), nBytes: PIECE_BYTES });
+    await store.put(pieceName('k', 6, seventh), seventh);
+    const chunks: Uint8Array[] = [];
+    const keeping = { store, file: kept, isOpen: () => false, failed: assert.fail };
+    await loadFile(planned, keeping, hooks({ rangeOrigins: new Set([new URL(url).origin]), sink: (bytes) => void chunks.push(bytes.slice()) }));
+    same(Buffer.concat(chunks), large);
+    const runs = asked.map(({ range }) => range?.map((at) => Math.ceil(at / PIECE_BYTES))).sort((a, b) => (a?.[0] ?? 0) - (b?.[0] ?? 0));
+    assert.deepEqual(runs, [[0, 2], [2, 4], [4, 6], [7, 9], [9, 11], [11, 13], [13, 15], [15, 17], [17, 18]]);
   });
 
   test('tell the size where nothing else does', async () => {

@@ -20,6 +20,9 @@ export const PROMISED_TOKENS = 1024;
 const VALUE_BYTES = 4;
 const FIXED_BYTES = 32 * 2 ** 20;
 const MLP_ROWS_AT_ONCE = 1024;
+/** A product that joins the stream comes in so many slices at most, which have so many values in all. */
+const MAX_SLICES = 8;
+const MAX_SLICED_VALUES = 2 ** 22;
 
 /** jina-embeddings-v4, where no model.json says another width. */
 const HIDDEN_SIZE = 2048;
@@ -32,7 +35,8 @@ const VISION = { width: 1280, qkv: 3840, mlp: 3456, patches: 3072, tokens: 778 }
 function stage(rows: number, width: number, qkv: number, mlp: number, coordinates: number): number {
   const perRow = 4 * (width + coordinates) + 2 * qkv;
   const perMlpRow = 1.25 * mlp + 2 * width;
-  return FIXED_BYTES + VALUE_BYTES * (rows * perRow + Math.min(rows, MLP_ROWS_AT_ONCE) * perMlpRow);
+  const sliced = Math.min(MAX_SLICES * rows * (width + coordinates), MAX_SLICED_VALUES);
+  return FIXED_BYTES + VALUE_BYTES * (rows * perRow + Math.min(rows, MLP_ROWS_AT_ONCE) * perMlpRow + sliced);
 }
 
 function textBytes(tokens: number, hiddenSize: number): number {

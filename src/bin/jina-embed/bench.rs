@@ -162,7 +162,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return requests::answer(&embedder, &options);
     }
     if args.profile {
-        let profile = profile::run(&embedder, &options, &args.tokens, args.repeats)?;
+        let profile = profile::run(&embedder, chosen, &options, &args.tokens, args.repeats)?;
         return print(args.json, &profile, profile::table);
     }
     let file_bytes = files

@@ -1,6 +1,7 @@
 // add_norm: the sum of the residual stream, its norm, and the norm's low-rank coordinates.
 //   s = x + u (+ coordinates(u) · Bᵀ)     n = s / sqrt(mean(s²) + eps) * weight     t = n · Aᵀ
-//   x, s [M, H] · u [M, H + R]: the last product, its coordinates behind it · B [H, R]
+//   x, s [M, H] · u [S * M, H + R]: the last product in S slices to add up, its coordinates behind
+//   it · B [H, R]
 //   weight [H] · A [T, H] · n [M, H + T]: the norm, its coordinates behind it
 // One workgroup makes one row, which stays in workgroup memory: 4 H bytes and 4 per invocation.
 {{ bindings }}
@@ -8,18 +9,29 @@
 const WIDTH: u32 = {{ workgroup_x }}u;
 var<workgroup> row: array<vec4<f32>, {{ row_room }}>;
 var<workgroup> partial: array<f32, {{ workgroup_x }}>;
+var<workgroup> sixteenths: array<f32, 16>;
 
+//# if update
+// Four numbers of the product, from all slices.
+fn product(m: u32, at: u32) -> vec4<f32> {
+  let stride = {{ u_stride }}u / 4u;
+  var sum = u[m * stride + at];
+  for (var slice = 1u; slice < {{ slices }}u; slice++) { sum += u[(slice * {{ m }}u + m) * stride + at]; }
+  return sum;
+}
+//# end
 //# if update_rank
 const SCALE: f32 = {{ scale }};
-fn low_rank(m: u32, column: u32) -> f32 {
+var<workgroup> coordinates: array<vec4<f32>, {{ rank_room }}>;
+fn low_rank(column: u32) -> f32 {
   var sum = 0.0;
   for (var o = 0u; o < {{ update_octets }}u; o++) {
     let w = fetch_b(column, o >> 2u, o & 3u);
-    let at = m * ({{ u_stride }}u / 4u) + {{ h4 }}u + 2u * o;
-    let last = m * ({{ u_stride }}u / 4u) + ({{ u_stride }}u / 4u) - 1u;
-    sum += dot(u[min(at, last)], w.low) + dot(u[min(at + 1u, last)], w.high);
+    // Past the end lie zeros of B.
+    let last = {{ rank4 }}u - 1u;
+    sum += dot(coordinates[min(2u * o, last)], w.low) + dot(coordinates[min(2u * o + 1u, last)], w.high);
   }
-  return sum * SCALE;
+  return sum;
 }
 //# end
 
@@ -31,13 +43,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let asked = group.y * groups.x + group.x;
   let is_mine = asked < {{ m }}u;
   let m = min(asked, {{ m }}u - 1u);
+//# if update_rank
+  // Once for all columns of the row.
+  for (var i = l; i < {{ rank4 }}u; i += WIDTH) { coordinates[i] = product(m, {{ h4 }}u + i) * SCALE; }
+  workgroupBarrier();
+//# end
   var squares = 0.0;
   for (var h = l; h < {{ h4 }}u; h += WIDTH) {
     var value = x[m * {{ h4 }}u + h];
 //# if update
-    value += u[m * ({{ u_stride }}u / 4u) + h];
+    value += product(m, h);
 //# if update_rank
-    value += vec4<f32>(low_rank(m, 4u * h), low_rank(m, 4u * h + 1u), low_rank(m, 4u * h + 2u), low_rank(m, 4u * h + 3u));
+    value += vec4<f32>(low_rank(4u * h), low_rank(4u * h + 1u), low_rank(4u * h + 2u), low_rank(4u * h + 3u));
 //# end
     if (is_mine) { s[m * {{ h4 }}u + h] = value; }
 //# end
@@ -46,8 +63,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
   partial[l] = squares;
   workgroupBarrier();
+  if (l < 16u) {
+    var some = 0.0;
+    for (var i = l; i < WIDTH; i += 16u) { some += partial[i]; }
+    sixteenths[l] = some;
+  }
+  workgroupBarrier();
   var total = 0.0;
-  for (var i = 0u; i < WIDTH; i++) { total += partial[i]; }
+  for (var i = 0u; i < 16u; i++) { total += sixteenths[i]; }
   let scale = 1.0 / sqrt(total / f32({{ h4 }}u * 4u) + bitcast<f32>({{ eps }}u));
   for (var h = l; h < {{ h4 }}u; h += WIDTH) {
     let value = row[h] * scale * weight[h];
@@ -65,12 +88,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var sum = 0.0;
     workgroupBarrier();
     for (var kb = l / 32u; kb < ({{ h4 }}u + 7u) / 8u; kb += lanes) {
-      for (var o = 0u; o < 4u; o++) {
-        let w = fetch_a(r, kb, o);
-        let at = kb * 8u + 2u * o;
-        // Past the end lie zeros of A.
-        sum += dot(row[min(at, {{ h4 }}u - 1u)], w.low) + dot(row[min(at + 1u, {{ h4 }}u - 1u)], w.high);
-      }
+      let at = kb * 8u;
+//# for o in four
+      let w$o = fetch_a(r, kb, $ou);
+//# end
+      // Past the end lie zeros of A.
+//# for o in four
+      sum += dot(row[min(at + 2u * $ou, {{ h4 }}u - 1u)], w$o.low) + dot(row[min(at + 2u * $ou + 1u, {{ h4 }}u - 1u)], w$o.high);
+//# end
     }
     partial[l] = sum;
     workgroupBarrier();

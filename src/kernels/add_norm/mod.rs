@@ -26,7 +26,7 @@ use super::{
 /// A product that has yet to join the residual stream.
 #[derive(Debug, Clone)]
 pub struct Update<'a> {
-    /// `[M, H]`, or `[M, H + R]` with the coordinates of `low_rank`
+    /// `[S * M, H]`, or `[S * M, H + R]` with the coordinates of `low_rank`: S matrices to add up
     pub product: Tensor<2>,
     pub low_rank: Option<&'a LowRank>,
 }
@@ -66,6 +66,7 @@ impl AddNorm<'_> {
         let sum = match update {
             None => x,
             Some(Update { product, low_rank }) => {
+                let product = added(product, x.dims()[0]);
                 let mut sum = x + product.clone().narrow(1, 0, width);
                 if let Some(low_rank) = low_rank {
                     let t = product.narrow(1, width, low_rank.rank());
@@ -121,9 +122,10 @@ impl AddNorm<'_> {
         let mut shapes = vec![[m, h + coordinates]];
         let mut decoders = Vec::new();
         let mut numbers: Vec<(Cow<'static, str>, usize)> = Vec::new();
-        let mut scale = 1.0;
+        let (mut scale, mut slices) = (1.0, 1);
         if let Some(Update { product, low_rank }) = update {
             buffers.add("u", "vec4<f32>", contiguous(product.clone())?, None);
+            slices = product.dims()[0] / m;
             outputs.insert(0, ("s", "vec4<f32>"));
             shapes.insert(0, [m, h]);
             if let Some(low_rank) = low_rank {
@@ -148,6 +150,8 @@ impl AddNorm<'_> {
             ("h4".into(), h / 4),
             ("n_stride".into(), h + coordinates),
             ("u_stride".into(), h + rank),
+            ("slices".into(), slices),
+            ("rank4".into(), rank / 4),
             ("update_octets".into(), rank.div_ceil(8)),
             ("coordinates".into(), coordinates),
         ]);
@@ -164,6 +168,8 @@ impl AddNorm<'_> {
                     "row_room".into(),
                     (h / 4).next_power_of_two().min(MAX_WIDTH / 4),
                 ),
+                ("rank_room".into(), (rank / 4).next_power_of_two()),
+                ("four".into(), 4),
                 ("update".into(), usize::from(update.is_some())),
                 ("update_rank".into(), usize::from(rank > 0)),
                 ("has_coordinates".into(), usize::from(coordinates > 0)),
@@ -175,5 +181,17 @@ impl AddNorm<'_> {
         let mut made = kernel.launch(buffers.tensors, &shapes, spread(m as u32), &info);
         let norm = made.pop()?;
         Some((made.pop().unwrap_or_else(|| x.clone()), norm))
+    }
+}
+
+/// The sum of the matrices of `m` rows that follow one another.
+fn added(slices: Tensor<2>, m: usize) -> Tensor<2> {
+    let [rows, width] = slices.dims();
+    match rows / m {
+        1 => slices,
+        n => slices
+            .reshape([n, m * width])
+            .sum_dim(0)
+            .reshape([m, width]),
     }
 }

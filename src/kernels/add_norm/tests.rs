@@ -18,6 +18,7 @@ proptest! {
         rank4 in 0usize..5,
         coordinates4 in 0usize..30,
         has_update: bool,
+        slices in 1usize..4,
         magnitude in -3i32..6,
         seed: u64,
     ) {
@@ -26,13 +27,17 @@ proptest! {
         let size = 10f32.powi(magnitude);
         let x = numbers(seed, m * h, size);
         let norm_weight = numbers(seed.wrapping_add(1), h, 3.0);
-        let u = numbers(seed.wrapping_add(2), m * (h + rank), size);
+        let u = numbers(seed.wrapping_add(2), slices * m * (h + rank), size);
         let b = Matrix::random(TensorType::F16, [h, rank.max(1)], seed.wrapping_add(3));
         let a = Matrix::random(TensorType::F16, [coordinates.max(1), h], seed.wrapping_add(4));
 
         let mut sum = f64s(&x);
+        let mut added = vec![0.0; m * (h + rank)];
+        for slice in f64s(&u).chunks(m * (h + rank)) {
+            added.iter_mut().zip(slice).for_each(|(sum, u)| *sum += u);
+        }
         if has_update {
-            for (row, u) in sum.chunks_mut(h).zip(f64s(&u).chunks(h + rank)) {
+            for (row, u) in sum.chunks_mut(h).zip(added.chunks(h + rank)) {
                 let turned = if rank > 0 { product(&u[h..], &[&b], rank) } else { vec![0.0; h] };
                 for (at, value) in row.iter_mut().enumerate() {
                     *value += u[at] + 0.5 * turned[at];
@@ -47,6 +52,7 @@ proptest! {
         }
         let t = if coordinates > 0 { product(&norm, &[&a], h) } else { Vec::new() };
 
+        let added: Vec<f32> = added.iter().map(|u| *u as f32).collect();
         for kernels in [Kernels::Portable, Kernels::Host, Kernels::TILED, Kernels::DIRECT] {
             let device = device(kernels);
             let low_rank = (rank > 0).then(|| LowRank {
@@ -55,8 +61,13 @@ proptest! {
                 scale: 0.5,
             });
             let a = (coordinates > 0).then(|| weight(kernels, &[&a]));
+            // The processor's form makes one slice, and takes one.
+            let (n, u) = match kernels {
+                Kernels::Host => (1, added.as_slice()),
+                _ => (slices, u.as_slice()),
+            };
             let update = has_update.then(|| Update {
-                product: tensor(&u, [m, h + rank], &device),
+                product: tensor(u, [n * m, h + rank], &device),
                 low_rank: low_rank.as_ref(),
             });
             let norm_weight = tensor(&norm_weight, [h], &device);

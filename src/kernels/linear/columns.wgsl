@@ -49,10 +49,14 @@ fn bias_of(column: u32) -> f32 {
 //# end
   return 0.0;
 }
-fn put(m: u32, pair: Pair, rows: u32, before: u32, a: f32, b: f32) {
+fn put(m: u32, slice: u32, pair: Pair, rows: u32, before: u32, a: f32, b: f32) {
 //# if plain
-  if (pair.first < rows) { y[m * {{ columns }}u + before + pair.first] = a + bias_of(before + pair.first); }
-  if (pair.second < rows) { y[m * {{ columns }}u + before + pair.second] = b + bias_of(before + pair.second); }
+  // Slices of K follow one another; the bias is part of the first.
+  let to = (slice * {{ m }}u + m) * {{ columns }}u + before;
+  let first = select(0.0, bias_of(before + pair.first), slice == 0u);
+  let second = select(0.0, bias_of(before + pair.second), slice == 0u);
+  if (pair.first < rows) { y[to + pair.first] = a + first; }
+  if (pair.second < rows) { y[to + pair.second] = b + second; }
 //# end
 //# if rotate
   if (pair.second >= rows) { return; }
@@ -75,11 +79,11 @@ fn put(m: u32, pair: Pair, rows: u32, before: u32, a: f32, b: f32) {
   y[m * {{ columns }}u + before + pair.first] = gate / (1.0 + exp(-gate)) * (b + bias_of({{ columns }}u + before + pair.second));
 //# end
 }
-fn store(m: u32, run: u32, j: u32, a: f32, b: f32) {
+fn store(m: u32, slice: u32, run: u32, j: u32, a: f32, b: f32) {
   if (m >= {{ m }}u) { return; }
 //# for s in spans
   if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
-    put(m, pair_of(run - {{ first_run_of_$s }}u, j), {{ rows_of_$s }}u, {{ before_of_$s }}u, a, b);
+    put(m, slice, pair_of(run - {{ first_run_of_$s }}u, j), {{ rows_of_$s }}u, {{ before_of_$s }}u, a, b);
   }
 //# end
 }

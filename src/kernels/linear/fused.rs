@@ -11,7 +11,7 @@ use crate::{
         buffers::{Buffers, Piece},
         forms::{Cut, Forms},
         launch::{Kernel, contiguous, split_numbers},
-        packed::{Form, PANEL_ROWS, row_words},
+        packed::{BLOCK, Form, PANEL_ROWS, row_words},
     },
 };
 
@@ -26,8 +26,27 @@ struct Span {
     has_low_rank: bool,
 }
 
+/// Pairs of columns, and invocations along M, of a workgroup with tiles.
+const TILE_PAIRS: usize = 64;
+const TILE_ROWS: usize = 8;
+/// Most rows of an invocation.
+const MAX_TILE_ROWS: usize = 8;
+/// Fewer make too little of the weights that are decoded.
+const MIN_TILE_ROWS: u32 = 2;
+/// Workgroups that fill a large graphics card; fewer leave a part of it idle.
+const MANY_WORKGROUPS: usize = 512;
+/// Slices of K that whoever adds them up still reads in passing.
+pub const MAX_SLICES: usize = 8;
+/// Most values of a product in several slices: those of so many workgroups' tiles.
+pub const MAX_SLICED_VALUES: usize = MANY_WORKGROUPS * 2 * TILE_PAIRS * TILE_ROWS * MAX_TILE_ROWS;
+/// Blocks of 32 in a slice: a workgroup has to be worth its start.
+const MIN_SLICE_BLOCKS: usize = 8;
+
 /// Launches the product, unless its shape fits no kernel.
-pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>) -> Option<Tensor<2>> {
+///
+/// - `in_slices`: whether K may be cut
+/// - returns: `[slices * M, columns]`
+pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>, in_slices: bool) -> Option<Tensor<2>> {
     let [m, width] = x.dims();
     let [n, k] = linear.weight.dims();
     let parts = linear.weight.part_rows();
@@ -101,17 +120,27 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>) -> Option<Tensor<2>> {
     }
 
     let is_plain = matches!(linear.finish, Finish::Plain);
-    let mut cut = match forms.product(m, n * k) {
-        // Numbers as they are may lie beyond a half's reach.
-        Cut::Tiles { rows, .. } if !is_within_halves(linear.weight) => {
-            Cut::Tiles { rows, half: false }
-        }
-        cut => cut,
-    };
     let columns_per_pair = if is_plain { 2 } else { 1 };
     let pairs_of = |rows: usize| match linear.finish {
         Finish::Rotate { .. } => rows / 2,
         _ => rows,
+    };
+    // Runs of a workgroup of 128 columns.
+    let runs = |pairs: usize| {
+        let runs = |span: &Span| pairs_of(span.rows).div_ceil(pairs * columns_per_pair);
+        spans.iter().map(runs).sum::<usize>()
+    };
+    let mut cut = match forms.product(m, n * k) {
+        Cut::Tiles { rows, half } => Cut::Tiles {
+            rows: match in_slices {
+                true => rows,
+                // Smaller tiles, where larger ones would be too few.
+                false => fitting_rows(rows, m, runs(TILE_PAIRS)),
+            },
+            // Numbers as they are may lie beyond a half's reach.
+            half: half && is_within_halves(linear.weight),
+        },
+        cut => cut,
     };
     if let Cut::Registers {
         rows,
@@ -141,7 +170,7 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>) -> Option<Tensor<2>> {
             width,
             lanes,
         } => (rows, pairs, [width, lanes], lanes, false),
-        Cut::Tiles { rows, half } => (rows, 64, [16, 8], 1, half),
+        Cut::Tiles { rows, half } => (rows, TILE_PAIRS as u32, [16, 8], 1, half),
     };
     let (rows, pairs, lanes) = (rows as usize, pairs as usize, lanes as usize);
 
@@ -164,6 +193,7 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>) -> Option<Tensor<2>> {
         ("pairs".into(), pairs),
         ("rows".into(), rows),
         ("four".into(), 4),
+        ("copies".into(), rows.div_ceil(4)),
         ("lanes".into(), usize::from(lanes > 1)),
         ("half".into(), usize::from(half)),
         ("spans".into(), spans.len()),
@@ -221,16 +251,29 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>) -> Option<Tensor<2>> {
         run = end;
     }
 
-    let (source, workgroups) = match cut {
-        Cut::Registers { width, .. } => (
+    let (source, [columns_of_workgroups, rows_of_workgroups], can_slice) = match cut {
+        Cut::Registers { width, lanes, .. } => (
             include_str!("registers.wgsl"),
-            [(run as u32).div_ceil(width), m.div_ceil(rows) as u32, 1],
+            [run.div_ceil(width as usize), m.div_ceil(rows)],
+            lanes > 1,
         ),
         Cut::Tiles { .. } => (
             include_str!("tiles.wgsl"),
-            [run as u32, m.div_ceil(rows * 8) as u32, 1],
+            [run, m.div_ceil(rows * TILE_ROWS)],
+            true,
         ),
     };
+    let blocks = k.div_ceil(BLOCK);
+    let n_slices = match in_slices && can_slice {
+        true => (MANY_WORKGROUPS / (columns_of_workgroups * rows_of_workgroups))
+            .min(blocks / MIN_SLICE_BLOCKS)
+            .clamp(1, MAX_SLICES),
+        false => 1,
+    };
+    let slice_blocks = blocks.div_ceil(n_slices);
+    let n_slices = blocks.div_ceil(slice_blocks);
+    numbers.push(("slice_blocks".into(), slice_blocks));
+    let workgroups = [columns_of_workgroups, rows_of_workgroups, n_slices].map(|n| n as u32);
     let (numbers, info) = split_numbers(numbers);
     let kernel = Kernel {
         name: "linear",
@@ -244,8 +287,23 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>) -> Option<Tensor<2>> {
         workgroup_size,
     };
     kernel
-        .launch(buffers.tensors, &[[m, columns]], workgroups, &info)
+        .launch(
+            buffers.tensors,
+            &[[n_slices * m, columns]],
+            workgroups,
+            &info,
+        )
         .pop()
+}
+
+/// Rows of an invocation's tile that leave enough workgroups for a card.
+fn fitting_rows(most: u32, m: usize, runs: usize) -> u32 {
+    let workgroups = |rows: u32| m.div_ceil(rows as usize * TILE_ROWS) * runs;
+    let mut rows = most;
+    while rows > MIN_TILE_ROWS && workgroups(rows) < MANY_WORKGROUPS / 2 {
+        rows /= 2;
+    }
+    rows
 }
 
 /// Whether a half holds every number of the matrix, to its eleven bits: so do blocks, whose scales

@@ -16,6 +16,8 @@ use burn::tensor::Tensor;
 
 use super::{Kernels, RopeTable, Weight};
 
+pub use fused::{MAX_SLICED_VALUES, MAX_SLICES};
+
 /// A low-rank update of a weight, or of several stacked ones, each with its own pair.
 #[derive(Debug, Clone)]
 pub struct LowRank {
@@ -83,8 +85,22 @@ impl<'a> Linear<'a> {
             Kernels::Portable => portable::run(self, x),
             Kernels::Host => host::run(self, &x).unwrap_or_else(|| portable::run(self, x)),
             Kernels::Gpu(forms) => {
-                fused::run(self, &forms, &x).unwrap_or_else(|| portable::run(self, x))
+                fused::run(self, &forms, &x, false).unwrap_or_else(|| portable::run(self, x))
             }
+        }
+    }
+
+    /// Computes it in slices of K where that fills a graphics device better, for whoever adds up a
+    /// product anyway. Only with [`Finish::Plain`].
+    ///
+    /// - returns: `[S * M, N]`, or with appended rows `[S * M, N + R]`: S matrices one after the
+    ///   other, whose sum is the product
+    pub fn run_in_slices(&self, kernels: Kernels, x: Tensor<2>) -> Tensor<2> {
+        match kernels {
+            Kernels::Gpu(forms) => {
+                fused::run(self, &forms, &x, true).unwrap_or_else(|| portable::run(self, x))
+            }
+            _ => self.run(kernels, x),
         }
     }
 }

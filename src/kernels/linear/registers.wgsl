@@ -36,8 +36,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let p$j = row_{{ first_decoder_$s }}(first$j);
     let q$j = row_{{ second_decoder_$s }}(second$j);
 //# end
-    let blocks = {{ kb }}u;
-    for (var kb = lane; kb < blocks; kb += LANES) {
+    let begin = group.z * {{ slice_blocks }}u;
+    let end = min(begin + {{ slice_blocks }}u, {{ kb }}u);
+    for (var kb = begin + lane; kb < end; kb += LANES) {
 //# for j in pairs
       let v$j = load_{{ first_decoder_$s }}(p$j, kb);
       let w$j = load_{{ second_decoder_$s }}(q$j, kb);
@@ -98,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   for (var e = lane; e < ROWS * PAIRS; e += LANES) {
     var sum = vec2<f32>(0.0);
     for (var i = 0u; i < LANES; i++) { sum += sums[(i * WIDTH + local.x) * ROWS * PAIRS + e]; }
-    store(m0 + e / PAIRS, run, e % PAIRS, sum.x, sum.y);
+    store(m0 + e / PAIRS, group.z, run, e % PAIRS, sum.x, sum.y);
   }
 //# end
 //# if !lanes
@@ -108,6 +109,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   sums[$iu * PAIRS + $ju] = vec2<f32>(a$i_$j, b$i_$j);
 //# end
 //# end
-  for (var e = 0u; e < ROWS * PAIRS; e++) { store(m0 + e / PAIRS, run, e % PAIRS, sums[e].x, sums[e].y); }
+  for (var e = 0u; e < ROWS * PAIRS; e++) { store(m0 + e / PAIRS, group.z, run, e % PAIRS, sums[e].x, sums[e].y); }
 //# end
 }

@@ -122,6 +122,47 @@ proptest! {
     }
 
     #[test]
+    fn slices_add_up_to_the_product(
+        m in 1usize..80,
+        n in 1usize..150,
+        blocks in 16usize..40,
+        which in 0usize..WEIGHTS.len(),
+        appended in 0usize..40,
+        seed: u64,
+    ) {
+        let tensor_type = WEIGHTS[which];
+        let k = (blocks * 32).next_multiple_of(tensor_type.block_elements());
+        let x = numbers(seed, m * k, 1.0);
+        let w = Matrix::random(tensor_type, [n, k], seed.wrapping_add(1));
+        let a = Matrix::random(TensorType::F16, [appended.max(1), k], seed.wrapping_add(2));
+        let bias = numbers(seed.wrapping_add(3), n, 50.0);
+        let parts = if appended > 0 { vec![&w, &a] } else { vec![&w] };
+        let mut needed = reference(&x, [m, k, 0], &parts, &[], &[], 1.0);
+        let columns = needed.len() / m;
+        for row in needed.chunks_mut(columns) {
+            for (value, bias) in row.iter_mut().zip(&bias) {
+                *value += f64::from(*bias);
+            }
+        }
+        for kernels in FORMS {
+            let device = device(kernels);
+            let bias = tensor(&bias, [n], &device);
+            let (w, a) = (weight(kernels, &[&w]), weight(kernels, &[&a]));
+            let linear = Linear {
+                bias: Some(&bias),
+                appended: (appended > 0).then_some(&a),
+                ..Linear::new(&w)
+            };
+            let slices = linear.run_in_slices(kernels, tensor(&x, [m, k], &device));
+            let n_slices = slices.dims()[0] / m;
+            // So few rows and columns leave a card idle; processors gain nothing.
+            prop_assert_eq!(n_slices > 1, kernels == Kernels::TILED);
+            let sum = slices.reshape([n_slices, m * columns]).sum_dim(0).reshape([m, columns]);
+            assert_close(sum, &needed, tolerance(kernels));
+        }
+    }
+
+    #[test]
     fn queries_and_keys_turn_and_values_do_not(
         m in 1usize..100,
         n_kv in 1usize..4,

@@ -23,20 +23,6 @@ var<workgroup> ws: array<vec4<f16>, 640>;
 var<workgroup> ws: array<vec4<f32>, 640>;
 //# end
 
-fn low_rank(m: u32, column: u32) -> f32 {
-  var sum = 0.0;
-//# if rank
-  if (m < {{ m }}u && column < {{ low_rank_columns }}u) {
-    let t = m * {{ stride4 }}u + coordinates(column);
-    for (var o = 0u; o < {{ octets }}u; o++) {
-      let w = fetch_b(column, o >> 2u, o & 3u);
-      sum = onto(onto(sum, coordinate(t + 2u * o), w.low), coordinate(t + 2u * o + 1u), w.high);
-    }
-  }
-//# end
-  return sum;
-}
-
 @compute @workgroup_size({{ workgroup_x }}, {{ workgroup_y }}, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let run = group.x;
@@ -57,28 +43,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     column = min(select(pair.first, pair.second, is_second), {{ rows_of_$s }}u - 1u);
   }
 //# end
-  let steps = {{ kb }}u * 2u;
+  let begin = group.z * {{ slice_blocks }}u * 2u;
+  let end = min((group.z + 1u) * {{ slice_blocks }}u, {{ kb }}u) * 2u;
   let stride = {{ stride4 }}u;
   let last = {{ m }}u - 1u;
-  for (var step = 0u; step < steps; step++) {
-    let o = (step & 1u) * 2u;
+//# for s in spans
+  var first_block$s: Block_{{ first_decoder_$s }};
+//# if !same_decoder_$s
+  var second_block$s: Block_{{ second_decoder_$s }};
+//# end
+//# end
+//# for c in copies
+  let row$c = min(m0 + ((l + 128u * $cu) >> 2u), last) * stride + (l & 3u);
+  var input$c = vec4<f32>(0.0);
+//# end
+  // What a step needs is on its way while the step before it multiplies.
+  for (var step = begin; step <= end; step++) {
+    let o = (~step & 1u) * 2u;
     var even: Octet; var odd: Octet;
 //# for s in spans
     if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
 //# if same_decoder_$s
-      let block = load_{{ first_decoder_$s }}(row_{{ first_decoder_$s }}(column), step >> 1u);
-      even = octet_{{ first_decoder_$s }}(block, o);
-      odd = octet_{{ first_decoder_$s }}(block, o + 1u);
+      even = octet_{{ first_decoder_$s }}(first_block$s, o);
+      odd = octet_{{ first_decoder_$s }}(first_block$s, o + 1u);
 //# end
 //# if !same_decoder_$s
       if (is_second) {
-        let block = load_{{ second_decoder_$s }}(row_{{ second_decoder_$s }}(column), step >> 1u);
-        even = octet_{{ second_decoder_$s }}(block, o);
-        odd = octet_{{ second_decoder_$s }}(block, o + 1u);
+        even = octet_{{ second_decoder_$s }}(second_block$s, o);
+        odd = octet_{{ second_decoder_$s }}(second_block$s, o + 1u);
       } else {
-        let block = load_{{ first_decoder_$s }}(row_{{ first_decoder_$s }}(column), step >> 1u);
-        even = octet_{{ first_decoder_$s }}(block, o);
-        odd = octet_{{ first_decoder_$s }}(block, o + 1u);
+        even = octet_{{ first_decoder_$s }}(first_block$s, o);
+        odd = octet_{{ first_decoder_$s }}(first_block$s, o + 1u);
       }
 //# end
     }
@@ -96,11 +91,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     ws[l * PITCH + 2u] = odd.low;
     ws[l * PITCH + 3u] = odd.high;
 //# end
-    for (var i = l; i < 32u * ROWS; i += 128u) {
-      let m = min(m0 + (i >> 2u), last);
-      xs[(i >> 2u) * PITCH + (i & 3u)] = input(m * stride + step * 4u + (i & 3u));
-    }
+//# for c in copies
+    if (l + 128u * $cu < 32u * ROWS) { xs[((l + 128u * $cu) >> 2u) * PITCH + (l & 3u)] = input$c; }
+//# end
     workgroupBarrier();
+    let ahead = min(step, end - 1u);
+//# for s in spans
+    if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
+//# if same_decoder_$s
+      first_block$s = load_{{ first_decoder_$s }}(row_{{ first_decoder_$s }}(column), ahead >> 1u);
+//# end
+//# if !same_decoder_$s
+      if (is_second) {
+        second_block$s = load_{{ second_decoder_$s }}(row_{{ second_decoder_$s }}(column), ahead >> 1u);
+      } else {
+        first_block$s = load_{{ first_decoder_$s }}(row_{{ first_decoder_$s }}(column), ahead >> 1u);
+      }
+//# end
+    }
+//# end
+//# for c in copies
+    input$c = input(row$c + ahead * 4u);
+//# end
+    if (step == begin) { continue; }
     for (var k = 0u; k < 4u; k++) {
 //# for j in four
       let v$j = vec4<f32>(ws[(tx + 16u * $ju) * PITCH + k]);
@@ -115,6 +128,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 //# end
     }
   }
+//# if rank
+//# for s in spans
+  if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
+//# if low_rank_$s
+//# for i in rows
+    let t$i = min(m0 + ty + 8u * $iu, last) * stride;
+//# end
+//# for j in four
+    let pair$j = pair_of(run - {{ first_run_of_$s }}u, tx + 16u * $ju);
+    let p$j = {{ before_of_$s }}u + min(pair$j.first, {{ rows_of_$s }}u - 1u);
+    let q$j = {{ before_of_$s }}u + {{ second_offset }}u + min(pair$j.second, {{ rows_of_$s }}u - 1u);
+    let from_p$j = coordinates(p$j); let from_q$j = coordinates(q$j);
+    for (var o = 0u; o < {{ octets }}u; o++) {
+      let v = fetch_b(p$j, o >> 2u, o & 3u);
+      let w = fetch_b(q$j, o >> 2u, o & 3u);
+//# for i in rows
+      a$i_$j = onto(onto(a$i_$j, coordinate(t$i + from_p$j + 2u * o), v.low), coordinate(t$i + from_p$j + 2u * o + 1u), v.high);
+      b$i_$j = onto(onto(b$i_$j, coordinate(t$i + from_q$j + 2u * o), w.low), coordinate(t$i + from_q$j + 2u * o + 1u), w.high);
+//# end
+    }
+//# end
+//# end
+  }
+//# end
+//# end
   var sums: array<vec2<f32>, {{ partial_sums }}>;
 //# for i in rows
 //# for j in four
@@ -124,17 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
   for (var e = 0u; e < ROWS * 4u; e++) {
     let m = m0 + ty + 8u * (e >> 2u);
     let j = tx + 16u * (e & 3u);
-    var sum = sums[e];
-//# if rank
-//# for s in spans
-    if (run >= {{ first_run_of_$s }}u && run < {{ end_run_of_$s }}u) {
-      let pair = pair_of(run - {{ first_run_of_$s }}u, j);
-      let first = {{ before_of_$s }}u + min(pair.first, {{ rows_of_$s }}u - 1u);
-      let second = {{ before_of_$s }}u + {{ second_offset }}u + min(pair.second, {{ rows_of_$s }}u - 1u);
-      sum += vec2<f32>(low_rank(m, first), low_rank(m, second));
-    }
-//# end
-//# end
-    store(m, run, j, sum.x, sum.y);
+    let sum = sums[e];
+    store(m, group.z, run, j, sum.x, sum.y);
   }
 }

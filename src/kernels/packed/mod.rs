@@ -17,7 +17,7 @@ use crate::gguf::TensorType;
 use super::launch::{Kernel, primitive, split_numbers, spread};
 
 pub use decoder::{COMMON, Decoder, Form};
-pub use layout::{PANEL_ROWS, padded_rows, row_words};
+pub use layout::{BLOCK, PANEL_ROWS, padded_rows, row_words};
 pub use repack::Packer;
 
 /// Bytes of one binding that every WebGPU device offers: longer matrices are split by rows.

@@ -6,7 +6,9 @@
 //                           └─► kept under its name
 //
 // Four lanes fetch at the same time, each with one buffer, and hand on in turn; so four pieces are all that
-// is ever held of a file, whatever its size. Where model.json tells the SHA-256 of each piece, none reaches
+// is ever held of a file, whatever its size. What is not kept here a lane asks for in runs of two pieces:
+// each request costs the way to the server and back. No longer ones: what comes of a run while another lane
+// is on turn, browsers hold in the page's memory. Where model.json tells the SHA-256 of each piece, none reaches
 // the device unverified; where it tells the file's alone, that is computed on the way.
 
 import { sha256 } from '@noble/hashes/sha2.js';
@@ -22,6 +24,8 @@ import { RemoteFile, type RemoteHooks } from './remote-file.js';
 export const SLICE_BYTES = 1 << 20;
 /** Pieces that are on their way at the same time. */
 const LANES = 4;
+/** Pieces that one request is for. */
+const RUN = 2;
 /** How often a piece whose bytes are wrong is asked for. */
 const MAX_WRONG = 2;
 
@@ -70,36 +74,34 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
     await turns.next();
   };
 
+  const order = new Order();
   let next = 0;
   let isOver = false;
-  let last: Promise<void> = Promise.resolve();
   const lane = async (): Promise<void> => {
     let room: ArrayBuffer | undefined;
-    while (!isOver) {
-      const index = next++;
-      const before = last;
-      let passOn = (): void => undefined;
-      last = new Promise((resolve) => (passOn = resolve));
-      try {
+    try {
+      for (let index = 0, runEnd = 0; !isOver; index++) {
+        if (index === runEnd) {
+          index = next;
+          runEnd = next += source.runFrom(index);
+        }
         if (source.ends(index)) break;
         room ??= hooks.rooms.pop();
         if (room === undefined || room.byteLength < source.pieceBytes) room = new ArrayBuffer(source.pieceBytes);
-        const piece = await source.read(index, new Uint8Array(room, 0, source.pieceBytes));
-        await before;
+        const piece = await source.read(index, runEnd, new Uint8Array(room, 0, source.pieceBytes));
+        await order.turnOf(index);
         if (ended.signal.aborted) throw abortError(signal);
-        if (piece === undefined || isOver) {
-          isOver = true;
-          break;
-        }
+        if (piece === undefined) isOver = true;
+        if (piece === undefined || isOver) break;
         await handOn(piece.bytes);
-        passOn();
+        order.pass();
         await piece.kept;
-      } catch (error) {
-        ended.abort();
-        throw error;
-      } finally {
-        passOn();
       }
+    } catch (error) {
+      ended.abort();
+      throw error;
+    } finally {
+      if (isOver || ended.signal.aborted) order.end();
     }
     if (room !== undefined) hooks.rooms.push(room);
   };
@@ -167,9 +169,20 @@ class Source {
     return nBytes !== undefined && index * this.pieceBytes >= nBytes;
   }
 
+  /** How many pieces from `index` on are asked for at once. */
+  runFrom(index: number): number {
+    const { nBytes } = this.#file;
+    // A server that ignores ranges is read from its beginning on, one piece after the other.
+    if (nBytes === undefined || this.#remote?.hasRanges !== true) return 1;
+    // A small file is for all lanes, too.
+    const most = Math.min(RUN, Math.ceil(nBytes / this.pieceBytes / LANES));
+    let n = 0;
+    while (n < most && this.#keeping?.file.pieces.has(index + n) !== true) n++;
+    return Math.max(1, n);
+  }
 
-  /** `undefined` past the end. */
-  async read(index: number, room: Uint8Array): Promise<Piece | undefined> {
+  /** - `runEnd`: the piece up to which the same lane goes on; `undefined` past the end */
+  async read(index: number, runEnd: number, room: Uint8Array): Promise<Piece | undefined> {
     const { source, name } = this.#file;
     if ('blob' in source) return this.#local(source.blob, name, index);
     const known = this.#keeping?.file.pieces.get(index);
@@ -181,7 +194,7 @@ class Source {
       }
       this.#keeping?.file.pieces.delete(index);
     }
-    const bytes = await this.#fetched(index, room, this.#wasWhole ? known?.name : undefined);
+    const bytes = await this.#fetched(index, runEnd, room, this.#wasWhole ? known?.name : undefined);
     if (bytes.length === 0) return undefined;
     const kept = this.#keep(index, bytes);
     this.#putting.add(kept);
@@ -212,9 +225,9 @@ class Source {
   }
 
   /** - `formerName`: of the piece when it was kept, whose checksum it has to have again */
-  async #fetched(index: number, room: Uint8Array, formerName: string | undefined): Promise<Uint8Array> {
+  async #fetched(index: number, runEnd: number, room: Uint8Array, formerName: string | undefined): Promise<Uint8Array> {
     for (let nWrong = 1; ; nWrong++) {
-      const bytes = await (this.#remote as RemoteFile).read(index * this.pieceBytes, room);
+      const bytes = await (this.#remote as RemoteFile).read(index * this.pieceBytes, room, runEnd * this.pieceBytes);
       const needed = this.#file.pieces?.sha256?.[index];
       const found = needed === undefined ? undefined : await sha256Hex(bytes);
       if (found === needed && (formerName === undefined || isSound(formerName, bytes))) return bytes;
@@ -259,6 +272,33 @@ function requireHash(file: PlannedFile, needed: string, found: string, what = ''
   if (found === needed) return;
   const where = addressOf(file);
   throw new EmbedderError('INTEGRITY', `${where}: ${what}needed SHA-256 ${needed}, found ${found}`, { data: { url: where, needed, found } });
+}
+
+/** The pieces are handed on in their order, whichever lane has them. */
+class Order {
+  readonly #waiting = new Map<number, () => void>();
+  #next = 0;
+  #isOver = false;
+
+  /** Resolves when all before `index` were handed on, or none will be any more. */
+  turnOf(index: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isOver || index <= this.#next) resolve();
+      else this.#waiting.set(index, resolve);
+    });
+  }
+
+  pass(): void {
+    this.#next += 1;
+    this.#waiting.get(this.#next)?.();
+    this.#waiting.delete(this.#next);
+  }
+
+  end(): void {
+    this.#isOver = true;
+    for (const resolve of this.#waiting.values()) resolve();
+    this.#waiting.clear();
+  }
 }
 
 /** Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. One channel serves a file: ports are dear. */

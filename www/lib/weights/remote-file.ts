@@ -1,6 +1,6 @@
 // One file at an address, read in pieces that several requests fetch at once:
 //
-//   206   the server knows ranges: each piece is a request of its own
+//   206   the server knows ranges: a request covers a run of pieces, which are cut from it in turn
 //   200   it does not: one body, from which the pieces are cut in turn
 //
 // A request that breaks is made again from the byte where it broke, after a pause that doubles. What a
@@ -33,6 +33,9 @@ interface Body {
   readonly answer: OpenBody;
   /** It holds the file from its beginning, and serves one piece after the other. */
   readonly isWhole: boolean;
+  /** Where in the file it begins, and, of a range, where it ends. */
+  readonly start: number;
+  readonly end: number;
   /** Place in the file of the next byte. */
   position: number;
   /** Bytes that were read, and belong to a later piece. */
@@ -51,6 +54,8 @@ export class RemoteFile {
   #hasRanges = false;
   /** What pieces are cut from in turn. */
   #whole: Body | undefined;
+  /** Ranges that hold more than was read of them yet, by the place of their next byte. */
+  readonly #runs = new Map<number, Body>();
 
   /** `nBytes`: where it is known for sure. */
   constructor(url: string, nBytes: number | undefined, hooks: RemoteHooks) {
@@ -58,7 +63,7 @@ export class RemoteFile {
     this.#nBytes = nBytes;
     this.#hooks = hooks;
     this.#rangesSeen = new Promise((resolve) => (this.#seeRanges = resolve));
-    if (nBytes !== undefined && hooks.rangeOrigins.has(new URL(url).origin)) this.#seeRanges();
+    if (nBytes !== undefined && this.hasRanges) this.#seeRanges();
   }
 
   /** `undefined` until a server tells. */
@@ -66,14 +71,21 @@ export class RemoteFile {
     return this.#nBytes;
   }
 
+  /** Whether its server is known to answer with ranges. */
+  get hasRanges(): boolean {
+    return this.#hasRanges || this.#hooks.rangeOrigins.has(new URL(this.url).origin);
+  }
+
   /**
    * Reads from `start` on, as many bytes as `room` holds or the file has, into `room`.
    *
+   * - `runEnd`: up to where the caller will read on from there, so that one request does for all of it
+   *
    * Fails with `DOWNLOAD_FAILED` naming the address and what the server did, or an `AbortError`.
    */
-  read(start: number, room: Uint8Array): Promise<Uint8Array> {
+  read(start: number, room: Uint8Array, runEnd = start + room.length): Promise<Uint8Array> {
     const mine = this.#turn.then(() => {
-      const reading = this.#read(start, room);
+      const reading = this.#read(start, room, runEnd);
       // In an object, since a bare promise would be waited for here.
       return { reading, passes: Promise.race([this.#rangesSeen, reading.then(() => undefined, () => undefined)]) };
     });
@@ -85,17 +97,20 @@ export class RemoteFile {
   close(): void {
     this.#whole?.answer.cancel();
     this.#whole = undefined;
+    for (const { answer } of this.#runs.values()) answer.cancel();
+    this.#runs.clear();
   }
 
-  async #read(start: number, room: Uint8Array): Promise<Uint8Array> {
+  async #read(start: number, room: Uint8Array, runEnd: number): Promise<Uint8Array> {
     const { signal, retryPauseMs } = this.#hooks;
-    const piece = { start, room, filled: 0 };
+    const piece = { start, room, runEnd, filled: 0 };
     for (let failures = 0, filledAtFailure = 0; ; ) {
       try {
         while (piece.filled < this.#wanted(piece)) if (!(await this.#continue(piece))) break;
         return room.subarray(0, piece.filled);
       } catch (error) {
-        this.close();
+        this.#whole?.answer.cancel();
+        this.#whole = undefined;
         if (signal.aborted) throw abortError(signal);
         if (piece.filled - filledAtFailure >= PROGRESS_BYTES) failures = 0;
         filledAtFailure = piece.filled;
@@ -113,8 +128,11 @@ export class RemoteFile {
   /** Fills the piece from one response, to its end or the response's. `false`: the file is over. */
   async #continue(piece: Piece): Promise<boolean> {
     const at = piece.start + piece.filled;
-    const body = this.#whole !== undefined && this.#whole.position <= at ? this.#whole : await this.#request(at, piece.start + this.#wanted(piece));
+    const open = this.#whole !== undefined && this.#whole.position <= at ? this.#whole : this.#runs.get(at);
+    const end = Math.max(piece.start + this.#wanted(piece), Math.min(piece.runEnd, this.#nBytes ?? 0));
+    const body = open ?? (await this.#request(at, end));
     if (body === undefined) return false;
+    this.#runs.delete(at);
     try {
       for (;;) {
         const chunk = body.rest ?? (await body.answer.read());
@@ -141,6 +159,7 @@ export class RemoteFile {
   /** The piece is complete. Reads on to the end of a response that holds no more, so that its connection is free. */
   async #leave(body: Body): Promise<void> {
     if (body.isWhole && body.position !== this.#nBytes) return;
+    if (!body.isWhole && body.position < body.end && !this.#runs.has(body.position)) return void this.#runs.set(body.position, body);
     if (body.isWhole) this.#whole = undefined;
     const surplus = body.rest ?? (await body.answer.read());
     if (surplus === undefined) return;
@@ -152,7 +171,7 @@ export class RemoteFile {
   #ended(body: Body, at: number): boolean {
     if (!body.isWhole) {
       // A server may give less than was asked for, and be asked for the rest; but it must give something.
-      if (body.position > at) return true;
+      if (body.position > body.start) return true;
       throw this.#failure(`needed the bytes from ${at} on, found none`, { needed: at, found: 0 });
     }
     this.#whole = undefined;
@@ -176,8 +195,9 @@ export class RemoteFile {
     if (answer.head.status !== 206) {
       // After an answer with a range this is one server of several: its answer serves this piece alone.
       const isWhole = isAll || !this.#hasRanges;
-      const body = { answer, isWhole, position: 0, rest: undefined };
+      const body = { answer, isWhole, start: 0, end: 0, position: 0, rest: undefined };
       if (!isWhole) return body;
+      rangeOrigins.delete(new URL(this.url).origin);
       this.close();
       return (this.#whole = body);
     }
@@ -194,7 +214,7 @@ export class RemoteFile {
       this.#seeRanges();
       rangeOrigins.add(new URL(this.url).origin);
     }
-    return { answer, isWhole: false, position: start, rest: undefined };
+    return { answer, isWhole: false, start, end: Math.min(end, range?.end ?? end), position: start, rest: undefined };
   }
 
   #contradiction({ start, total }: { readonly start: number; readonly total: number | undefined }, needed: number): EmbedderError | undefined {
@@ -218,6 +238,7 @@ export class RemoteFile {
 interface Piece {
   readonly start: number;
   readonly room: Uint8Array;
+  readonly runEnd: number;
   filled: number;
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jina_embeddings_web::{
     Code, Embedder, EncodeOptions, Input,
-    kernels::{self, Launch},
+    kernels::{self, Kernels, Launch},
 };
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ use crate::failure::Failure;
 #[derive(Serialize)]
 pub struct Profile {
     device: DeviceReport,
+    /// The form of each operation, as text.
+    kernels: String,
     roofline: Roofline,
     layers: usize,
     calls: Vec<Call>,
@@ -68,6 +70,7 @@ struct Row {
 /// Profiles texts of these lengths.
 pub fn run(
     embedder: &Embedder,
+    kernels: Kernels,
     options: &EncodeOptions,
     lengths: &[usize],
     repeats: u32,
@@ -82,6 +85,7 @@ pub fn run(
         .collect::<Result<_, _>>()?;
     Ok(Profile {
         device: device_report(embedder.device()),
+        kernels: kernels.to_string(),
         roofline,
         layers: embedder.decoder().layers.len(),
         calls,
@@ -172,6 +176,8 @@ fn operations(launch: &Launch) -> u64 {
         // A gate and its up are as many columns again; a low-rank update is a product of its own.
         "linear" => {
             let columns = columns + number("second_offset");
+            // Slices of K lie one after the other, and each is a part of the product.
+            let m = number("m");
             8 * m * (number("k4") * columns + number("rank4") * number("low_rank_columns"))
         }
         // Causal: scores of half of all pairs, and as much again for the sums of values.
