@@ -168,6 +168,21 @@ describe('the choice of the device', () => {
       else Object.defineProperty(globalThis, 'navigator', navigator);
     }
   });
+
+  test('auto asks for an adapter once more, since a browser that is starting has none yet', async () => {
+    const navigator = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+    let asked = 0;
+    const requestAdapter = async (): Promise<unknown> => (++asked === 1 ? null : {});
+    Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { gpu: { requestAdapter } } });
+    try {
+      const embedder = await createEmbedder({ model: ONE_FILE, worker: workerWith(fakeFace()) });
+      assert.equal(embedder.info.device, 'webgpu');
+      assert.equal(asked, 2);
+    } finally {
+      if (navigator === undefined) delete (globalThis as { navigator?: unknown }).navigator;
+      else Object.defineProperty(globalThis, 'navigator', navigator);
+    }
+  });
 });
 
 describe('a worker', () => {

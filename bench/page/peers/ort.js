@@ -1,13 +1,17 @@
 // onnxruntime-web: the same decoder as ONNX, written by bench/peers/make_onnx.py.
 
-/** A device with all that the runtime asks of the adapter, but without subgroups. */
-async function deviceWithoutSubgroups() {
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+/**
+ * A device with all that the runtime asks of the adapter, with or without subgroups. It is handed over because the
+ * runtime asks for the adapter of high performance, which headless Chromium on Linux does not give beside one graphics card.
+ */
+async function deviceFor(subgroups) {
+  const adapter = await navigator.gpu.requestAdapter();
   const requiredLimits = {};
   for (const name in adapter.limits) {
     if (typeof adapter.limits[name] === 'number') requiredLimits[name] = adapter.limits[name];
   }
-  const requiredFeatures = ['shader-f16', 'timestamp-query'].filter((name) => adapter.features.has(name));
+  const wanted = ['shader-f16', 'timestamp-query', ...(subgroups ? ['subgroups', 'subgroups-f16', 'subgroup-size-control'] : [])];
+  const requiredFeatures = wanted.filter((name) => adapter.features.has(name));
   return adapter.requestDevice({ requiredFeatures, requiredLimits });
 }
 
@@ -15,7 +19,7 @@ export async function open({ onnx, device, threads, subgroups = true }) {
   const ort = await import(device === 'webgpu' ? '/onnxruntime-web/ort.webgpu.min.mjs' : '/onnxruntime-web/ort.wasm.min.mjs');
   ort.env.wasm.wasmPaths = '/onnxruntime-web/';
   ort.env.wasm.numThreads = threads;
-  const provider = subgroups ? device : { name: device, device: await deviceWithoutSubgroups() };
+  const provider = device === 'webgpu' ? { name: device, device: await deviceFor(subgroups) } : device;
   const session = await ort.InferenceSession.create(onnx, { executionProviders: [provider], graphOptimizationLevel: 'all' });
   return {
     notes: [`execution provider ${device}, ${threads} thread${threads > 1 ? 's' : ''} of WebAssembly`],

@@ -245,16 +245,19 @@ fn text_of(tokenizer: &Tokenizer, task: TaskPrompt, n_tokens: usize) -> Result<S
     };
     let mut text = String::from("A");
     let mut found = count(&text)?;
-    'longer: while found < n_tokens {
+    // As many words at once as tokens are missing, or half of them, where they come out as more.
+    let mut n_words = n_tokens.saturating_sub(found);
+    'longer: while found < n_tokens && n_words > 0 {
         for word in WORDS {
-            let longer = format!("{text}{word}");
+            let longer = format!("{text}{}", word.repeat(n_words));
             let n_longer = count(&longer)?;
             if (found + 1..=n_tokens).contains(&n_longer) {
                 (text, found) = (longer, n_longer);
+                n_words = n_tokens - found;
                 continue 'longer;
             }
         }
-        break;
+        n_words /= 2;
     }
     match found == n_tokens {
         true => Ok(text),

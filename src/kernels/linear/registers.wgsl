@@ -3,7 +3,8 @@
 //   bias [N] · rope [M, D / 2]: cosine and sine · y [M, COLUMNS]
 // One invocation makes ROWS x 2 PAIRS outputs over every LANES-th block of 32 inputs; the lanes of
 // a workgroup add up at the end. Per block it decodes 2 PAIRS x 32 weights once and multiplies each
-// with ROWS rows. Without lanes there is neither workgroup memory nor a barrier.
+// with ROWS rows. Without lanes there is neither workgroup memory nor a barrier. Workgroups along z
+// make slices of K, which lie one after the other in y.
 {{ bindings }}
 {{ decoders }}
 {{ columns_text }}

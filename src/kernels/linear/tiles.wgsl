@@ -10,6 +10,7 @@ enable f16;
 // invocations meet different banks. At ROWS = 8 a step reads 64 vectors per invocation for 1,024
 // multiply-adds. With HALF the decoded weights lie there in halves, a quarter fewer bytes to read;
 // inputs stay in f32, since a model's largest activations are beyond a half, and so do the sums.
+// Workgroups along z make slices of K, which lie one after the other in y.
 {{ bindings }}
 {{ decoders }}
 {{ columns_text }}

@@ -11,6 +11,9 @@ export interface ChosenDevice {
   readonly fallback: EmbedderInfo['deviceFallback'];
 }
 
+/** A browser whose graphics process is still starting, or starting again, offers no adapter. */
+const SECOND_ASK_MS = 500;
+
 /** The failures that say "not on this machine", and not "something broke". */
 const NOT_HERE: ReadonlySet<ErrorCode> = new Set(['WEBGPU_UNAVAILABLE', 'NO_ADAPTER', 'LIMITS_INSUFFICIENT']);
 
@@ -18,7 +21,11 @@ const NOT_HERE: ReadonlySet<ErrorCode> = new Set(['WEBGPU_UNAVAILABLE', 'NO_ADAP
 export async function chooseDevice(face: WasmFace, wanted: 'auto' | DeviceKind, guard: Guard): Promise<ChosenDevice> {
   const create = (kind: DeviceKind): Promise<WasmDevice> =>
     guard.wait(() => face.create_device(kind, (event) => guard.fail(deviceEventError(event))));
-  if (wanted !== 'auto') return { device: await create(wanted), fallback: undefined };
+  if (wanted !== 'auto') {
+    // Waits for an adapter that is yet to come; where there is none, the module's own error says so.
+    if (wanted === 'webgpu') await requireAdapter().catch(() => undefined);
+    return { device: await create(wanted), fallback: undefined };
+  }
   try {
     // Asked here, in the thread that will compute: a page may have WebGPU where its workers have none.
     await requireAdapter();
@@ -30,7 +37,7 @@ export async function chooseDevice(face: WasmFace, wanted: 'auto' | DeviceKind, 
 }
 
 /**
- * Asks for an adapter.
+ * Asks for an adapter, and once more after half a second if there is none.
  *
  * Fails with `WEBGPU_UNAVAILABLE` or `NO_ADAPTER`.
  */
@@ -40,7 +47,9 @@ export async function requireAdapter(): Promise<GPUAdapter> {
     const secure = (globalThis as { isSecureContext?: boolean }).isSecureContext !== false;
     throw new EmbedderError('WEBGPU_UNAVAILABLE', secure ? 'This browser has no WebGPU (navigator.gpu is missing)' : 'WebGPU needs a secure context: serve the page over https or from localhost');
   }
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  const ask = (): Promise<GPUAdapter | null> => gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  const later = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, SECOND_ASK_MS));
+  const adapter = await ask() ?? await later().then(ask);
   if (adapter === null) throw new EmbedderError('NO_ADAPTER', 'The browser has WebGPU, but offers no adapter for it');
   return adapter;
 }
