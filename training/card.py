@@ -56,7 +56,7 @@ def render(d):
     add("**Each adapter on each task**:\n",
         table(["", "retrieval", "text-matching", "code"], [[k, *(f"{row[t]:.3f}" for t in ("retrieval", "text-matching", "code"))] for k, row in d[key].items()]))
     if "stored as" in d:
-        add("**How the numbers are stored** (text and tower alike; the committed files are q8_0):\n",
+        add("**How the numbers are stored** (text and tower alike unless said; the committed files are q8_0; `convert --dtype q4_0` keeps the tower in q8_0):\n",
             table(["", "MB", "text R@1", "text R@10", "text nDCG@10", "picture R@1", "picture R@10", "picture nDCG@10", "cosine to f32, texts", "pictures"],
                   [[k, f"{f['bytes'] / 1e6:.1f}", *retrieval(f["text retrieval en"]), *retrieval(f["text to picture en"]), f["mean cosine to f32"]["texts"], f["mean cosine to f32"]["pictures"]]
                    for k, f in d["stored as"].items()]))

@@ -2,7 +2,8 @@
 
 usage: TINY_MATERIALS=... python training/evaluate.py --jina-embed PATH --model models/tiny [--published DIR] [--out FILE.json]
 
---published DIR is what publish.py wrote: it is converted to f32, f16, q8_0 and q4_0 and each is measured. Everything is held out: see
+--published DIR is what publish.py wrote: it is converted to f32, f16, q8_0 and q4_0 (the tower in q8_0, as `convert` does it unless
+told otherwise, and in q4_0) and each is measured. Everything is held out: see
 prepare_text.py and prepare_pictures.py. R@k: share of queries whose own document is among the first k.
 """
 import argparse
@@ -182,11 +183,21 @@ def main():
         english_rows = english[0][:400]
         out["adapters (rows: task measured, columns: adapter used)"] = table = {}
         table["retrieval: short line to description, R@1"] = {}
+        table["retrieval: the same in all nine languages together, nDCG@10"] = {}
+        table["retrieval: term to gloss, nDCG@10"] = {}
         table["code: documentation to function, R@1"] = {}
         table["text-matching: likeness to MiniLM, Spearman"] = {}
         for name, left, right in (("retrieval", "retrieval.query", "retrieval.passage"), ("text-matching", "text-matching", "text-matching"), ("code", "code.query", "code.passage")):
             s = encode.texts([r[1] for r in english_rows], left) @ encode.texts([r[2] for r in english_rows], right).T
             table["retrieval: short line to description, R@1"][name] = figures(s)["R@1"]
+            places = []
+            for lang in out["text retrieval"]:
+                pairs = descriptions(test, lang)
+                places.append(ranks(encode.texts([r[1] for r in pairs], left) @ encode.texts([r[2] for r in pairs], right).T))
+            places = np.concatenate(places)
+            table["retrieval: the same in all nine languages together, nDCG@10"][name] = round(float(np.where(places < 10, 1 / np.log2(places + 2), 0).mean()), 3)
+            s = encode.texts([r[0] for r in glosses], left) @ encode.texts([r[1] for r in glosses], right).T
+            table["retrieval: term to gloss, nDCG@10"][name] = figures(s)["nDCG@10"]
             s = encode.texts([r[1] for r in code], left) @ encode.texts([r[2] for r in code], right).T
             table["code: documentation to function, R@1"][name] = figures(s)["R@1"]
 
@@ -197,14 +208,15 @@ def main():
         if a.published:
             out["stored as"] = {}
             base = None
-            for dtype in ("f32", "f16", "q8_0", "q4_0"):
-                to = f"{folder}/{dtype}"
-                subprocess.run([a.jina_embed, "convert", "--from", a.published, "--to", to, "--dtype", dtype, "--vision-dtype", dtype], check=True, capture_output=True)
+            for dtype, tower in (("f32", "f32"), ("f16", "f16"), ("q8_0", "q8_0"), ("q4_0", "q8_0"), ("q4_0", "q4_0")):
+                stored = dtype if tower == dtype else f"{dtype}, tower {tower}"
+                to = f"{folder}/{dtype}-{tower}"
+                subprocess.run([a.jina_embed, "convert", "--from", a.published, "--to", to, "--dtype", dtype, "--vision-dtype", tower], check=True, capture_output=True)
                 e = Encoder(a.jina_embed, to)
                 q, d = e.texts([r[1] for r in english[0]], "retrieval.query"), e.texts([r[2] for r in english[0]], "retrieval.passage")
                 z, t = e(keep[1], "retrieval.passage"), e.texts([names[c]["en"][0] for _, c in keep[0]], "retrieval.query")
                 base = base or (q, d, z)
-                out["stored as"][dtype] = {
+                out["stored as"][stored] = {
                     "bytes": sum(f.stat().st_size for f in pathlib.Path(to).iterdir()),
                     "text retrieval en": figures(q @ d.T), "text to picture en": figures(t @ z.T),
                     "mean cosine to f32": {"texts": round(float((d * base[1]).sum(1).mean()), 5), "pictures": round(float((z * base[2]).sum(1).mean()), 5)}}

@@ -1,4 +1,6 @@
-"""Draws the pictures of the search page: Noto emoji (Apache-2.0), 128 x 128 px, transparent.
+"""Draws the pictures of the search page: Noto emoji (Apache-2.0), 128 x 128 px, on white.
+
+The published preprocessing drops alpha, so that a transparent ground is black to the model, whatever it is to a person.
 
 usage: TINY_MATERIALS=... python training/make_samples.py www/demo/public/samples
 """
@@ -22,4 +24,7 @@ if __name__ == "__main__":
         svg = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 128 128">'
                f'{icons["icons"][name]["body"]}</svg>')
         png = resvg_py.svg_to_bytes(svg_string=svg, width=128, height=128)
-        Image.open(io.BytesIO(bytes(png))).quantize(192).save(out / f"{name}.png", optimize=True)
+        drawn = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+        ground = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
+        ground.alpha_composite(drawn)
+        ground.convert("RGB").quantize(192).save(out / f"{name}.png", optimize=True)

@@ -4,7 +4,7 @@ multi-vector projector.
 usage: python training/train.py --pack PACK --run DIR --out DIR (--seconds 3000 | --deadline 540) [--device cuda]
 --seconds is what the steps take altogether; --deadline is when, after the start, everything has been written, whatever
 the preparation took. DIR of --run keeps a checkpoint, from which the same command goes on; DIR of --out gets the weights in
-pieces (weights-1 ..., see join.py), and log.jsonl. What a stage that fails had reached before is kept.
+pieces (weights-1 ..., joined by cat), and log.jsonl. What a stage that fails had reached before is kept.
 """
 import argparse
 import contextlib
@@ -398,10 +398,12 @@ class Run:
     """The stages, one behind the other, each for its share of the seconds."""
 
     def __init__(self, folder, out, trainer, arguments):
+        # The projector that all tasks share learns with retrieval, unless the others' additions to it are to stay as they are.
+        self.projector = len(arguments.stages) > 1
         self.folder, self.out, self.t, self.model, self.arguments = pathlib.Path(folder), pathlib.Path(out), trainer, trainer.model, arguments
         self.folder.mkdir(parents=True, exist_ok=True)
         self.out.mkdir(parents=True, exist_ok=True)
-        self.stop, self.stage, self.used, self.step, self.looking = False, "base", 0.0, 0, 0.0
+        self.stop, self.stage, self.used, self.step, self.looking = False, arguments.stages[0], 0.0, 0, 0.0
         for s in (signal.SIGTERM, signal.SIGINT):
             signal.signal(s, lambda *_: setattr(self, "stop", True))
 
@@ -446,7 +448,7 @@ class Run:
                 p.requires_grad = "lora" not in name and "multi_vector" not in name
             else:
                 p.requires_grad = (".lora_" in name and name.endswith("." + stage)) or (
-                    stage == "retrieval" and name.startswith("multi_vector_projector.") and "lora" not in name)
+                    self.projector and stage == "retrieval" and name.startswith("multi_vector_projector.") and "lora" not in name)
 
     def losses(self, ask, part):
         with self.t.autocast():
@@ -534,7 +536,8 @@ def main():
     p.add_argument("--threads", type=int, default=2, help="on a CPU")
     p.add_argument("--save-every", type=float, default=60)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--begin", help="weights of an earlier base (a state dict in f32 or f16) to begin with, instead of afresh")
+    p.add_argument("--begin", help="weights of an earlier run (a state dict in f32 or f16, or weights-* joined by cat) to begin with, instead of afresh")
+    p.add_argument("--stages", nargs="+", choices=SHARES, default=list(SHARES), help="with --begin; the others stay as they are")
     a = p.parse_args()
     cuda = a.device.startswith("cuda")
     if cuda:
@@ -576,8 +579,9 @@ def main():
     if a.deadline:
         end = STARTED + a.deadline - 12
     steps = {"base": trainer.base, "retrieval": trainer.retrieval, "text-matching": trainer.matching, "code": trainer.code}
-    done = list(SHARES).index(resumed["stage"]) if resumed else 0
-    for n, (stage, share) in enumerate(SHARES.items()):
+    shares = {s: SHARES[s] / sum(SHARES[s] for s in a.stages) for s in SHARES if s in a.stages}
+    done = list(shares).index(resumed["stage"]) if resumed else 0
+    for n, (stage, share) in enumerate(shares.items()):
         if n < done or run.stop:
             continue
         if stage in ("text-matching", "code") and not (resumed and n == done):
@@ -588,8 +592,8 @@ def main():
         looks = (0.1, 0.3, 0.5, 0.75) if stage == "base" else ()
         spent = seconds * share
         if end:  # what is left is shared by the stages that are left; each looks and writes for a few seconds as well
-            left = sum(list(SHARES.values())[n:])
-            spent = max(1.0, min(spent, (end - time.time() - 12 * share - 3 * (len(SHARES) - n)) * share / left))
+            left = sum(list(shares.values())[n:])
+            spent = max(1.0, min(spent, (end - time.time() - 12 * share - 3 * (len(shares) - n)) * share / left))
         with run_errors(run):
             run.run(stage, spent, steps[stage], rates, resumed if resumed and n == done else None, looks, a.save_every, end)
     with run_errors(run):
