@@ -33,7 +33,8 @@ export async function measureDevices({ command, models, folder, devices, repeats
           measured = device.startsWith('native') ? native(command, device, model, plan) : await inBrowser(browser, device, model, plan);
           isSoftware = measured.is_software;
         } catch (error) {
-          measured = { error: String(error.stderr || error.message).trim().split('\n').at(-1) };
+          // A process says last what ended it, a page first.
+          measured = { error: error.stderr ? String(error.stderr).trim().split('\n').at(-1) : String(error.message).split('\n')[0] };
         }
         process.stderr.write(`${measured.error ?? 'done'} (${((Date.now() - began) / 1000).toFixed(0)} s)\n`);
         cases.push({ device, model: model.name, load_average, ...measured });
