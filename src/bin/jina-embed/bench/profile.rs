@@ -300,19 +300,24 @@ mod tests {
             empty_dispatch_seconds: 0.0,
             round_trip_seconds: 0.0,
         };
-        let launch = |kernel, k4: u32| Launch {
+        let launch = |kernel, rows, k4: u32| Launch {
             kernel,
-            shapes: vec![[2, 3]],
+            shapes: vec![[rows, 3]],
             bytes: 1_000_000,
-            numbers: vec![("k4".into(), k4), ("second_offset".into(), 3)],
+            numbers: vec![
+                ("m".into(), 2),
+                ("k4".into(), k4),
+                ("second_offset".into(), 3),
+            ],
         };
         let ms = Duration::from_millis;
         let launches = [
-            (launch("linear", 50_000), ms(9)),
-            (launch("add_norm", 5), ms(1)),
-            (launch("linear", 50_000), ms(8)),
-            (launch("linear", 1), ms(1)),
-            (launch("attention", 0), ms(1)),
+            (launch("linear", 2, 50_000), ms(9)),
+            (launch("add_norm", 2, 5), ms(1)),
+            (launch("linear", 2, 50_000), ms(8)),
+            // Two slices of its inputs.
+            (launch("linear", 4, 1), ms(1)),
+            (launch("attention", 2, 0), ms(1)),
         ];
         let rows = rows(&launches, &roofline);
         let found: Vec<_> = rows
