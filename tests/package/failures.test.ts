@@ -153,35 +153,34 @@ describe('the choice of the device', () => {
     await assert.rejects(createEmbedder({ model: ONE_FILE, worker }), { code: 'INTERNAL', message: 'a defect' });
   });
 
-  test('auto takes WebGPU where an adapter is offered, and the CPU where its limits do not do', async () => {
+  /** Runs `work` in a browser that answers so when it is asked for an adapter. */
+  async function withAdapter(requestAdapter: () => Promise<unknown>, work: () => Promise<void>): Promise<void> {
     const navigator = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
-    Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { gpu: { requestAdapter: async () => ({}) } } });
-    try {
-      const good = await createEmbedder({ model: ONE_FILE, worker: workerWith(fakeFace()) });
-      assert.equal(good.info.device, 'webgpu');
-      assert.equal(good.info.deviceFallback, undefined);
-      const small = await createEmbedder({ model: ONE_FILE, worker: workerWith(fakeFace({ device: { webgpu: { code: 'LIMITS_INSUFFICIENT', message: 'bindings of 1 byte' } } })) });
-      assert.equal(small.info.device, 'wasm');
-      assert.deepEqual(small.info.deviceFallback, { code: 'LIMITS_INSUFFICIENT', message: 'bindings of 1 byte' });
-    } finally {
-      if (navigator === undefined) delete (globalThis as { navigator?: unknown }).navigator;
-      else Object.defineProperty(globalThis, 'navigator', navigator);
-    }
-  });
-
-  test('auto asks for an adapter once more, since a browser that is starting has none yet', async () => {
-    const navigator = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
-    let asked = 0;
-    const requestAdapter = async (): Promise<unknown> => (++asked === 1 ? null : {});
     Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { gpu: { requestAdapter } } });
     try {
-      const embedder = await createEmbedder({ model: ONE_FILE, worker: workerWith(fakeFace()) });
-      assert.equal(embedder.info.device, 'webgpu');
-      assert.equal(asked, 2);
+      await work();
     } finally {
       if (navigator === undefined) delete (globalThis as { navigator?: unknown }).navigator;
       else Object.defineProperty(globalThis, 'navigator', navigator);
     }
+  }
+
+  test('auto takes WebGPU where an adapter is offered, and the CPU where its limits do not do', () => withAdapter(async () => ({}), async () => {
+    const good = await createEmbedder({ model: ONE_FILE, worker: workerWith(fakeFace()) });
+    assert.equal(good.info.device, 'webgpu');
+    assert.equal(good.info.deviceFallback, undefined);
+    const small = await createEmbedder({ model: ONE_FILE, worker: workerWith(fakeFace({ device: { webgpu: { code: 'LIMITS_INSUFFICIENT', message: 'bindings of 1 byte' } } })) });
+    assert.equal(small.info.device, 'wasm');
+    assert.deepEqual(small.info.deviceFallback, { code: 'LIMITS_INSUFFICIENT', message: 'bindings of 1 byte' });
+  }));
+
+  test('auto asks for an adapter once more, since a browser that is starting has none yet', async () => {
+    let asked = 0;
+    await withAdapter(async () => (++asked === 1 ? null : {}), async () => {
+      const embedder = await createEmbedder({ model: ONE_FILE, worker: workerWith(fakeFace()) });
+      assert.equal(embedder.info.device, 'webgpu');
+    });
+    assert.equal(asked, 2);
   });
 });
 
