@@ -117,7 +117,7 @@ class Bank:
         # The languages that each emoji has a name in, in front.
         self.spoken, self.spoken_n = np.argsort(a["names.name"] < 0, axis=1, kind="stable"), (a["names.name"] >= 0).sum(1)
         self.pixels = self.to(a.pop("pictures.pixels"))
-        self.shown = {k: self.to(a.pop(f"eval.{k}.pixels")) for k in ("drawing", "thing", "style", "page")}
+        self.shown = {k: self.to(a.pop(f"eval.{k}.pixels")) for k in ("drawing", "thing", "style", "photo", "stamp", "page")}
         self.cumulated = np.cumsum(a["pictures.weight"].astype(np.float64))
         self.cumulated /= self.cumulated[-1]
         self.orders = {}
@@ -185,7 +185,7 @@ class Bank:
         if known.any():
             said = said.copy()
             said[known] = self.name(char[known], english)[0]
-        return self.augment(self.to(rows), self.to(self.a["pictures.mirror"][rows])), char, thing, said
+        return self.augment(self.to(rows), self.to(self.a["pictures.mirror"][rows]), self.to(self.a["pictures.whole"][rows])), char, thing, said
 
     def unpacked(self, pixels):
         x = pixels.int()
@@ -195,22 +195,31 @@ class Bank:
         return torch.autocast(torch.device(self.device).type, enabled=False)
 
     @torch.no_grad()
-    def augment(self, rows, mirror):
+    def augment(self, rows, mirror, whole):
         with self.exact():
-            return self.augmented(rows, mirror)
+            return self.augmented(rows, mirror, whole)
 
-    def augmented(self, rows, mirror):
+    def augmented(self, rows, mirror, whole):
+        """`mirror` [B]: which may be; `whole` [B]: photographs that fill the square, of which a part is taken"""
         rgba, B, dev = self.unpacked(self.pixels[rows]), len(rows), self.device
         uniform = lambda low, high, *shape: torch.empty(B, *shape, device=dev).uniform_(low, high)
-        flat = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], 1)
+        # Sometimes a silhouette: one colour, mostly dark.
+        paint = uniform(0, 1, 3, 1, 1) * torch.where(uniform(0, 1, 1, 1, 1) < 0.6, 0.1, 1.0)
+        plain = (uniform(0, 1, 1, 1, 1) < 0.08) & ~whole[:, None, None, None]
+        flat = torch.cat([torch.where(plain, paint, rgba[:, :3]) * rgba[:, 3:], rgba[:, 3:]], 1)
         scale, turn, shift = uniform(0.82, 1.4), uniform(-0.22, 0.22), uniform(-0.12, 0.12, 2)
+        # Of a drawing sometimes a part is taken, of a whole photograph always.
+        scale = torch.where(whole | (uniform(0, 1) < 0.08), uniform(0.5, 0.95), scale)
         wide = uniform(0.88, 1.14)
         flip = torch.where((uniform(0, 1) < 0.3) & mirror, -1.0, 1.0)
         theta = torch.stack([torch.stack([scale * wide * turn.cos() * flip, -scale * turn.sin(), shift[:, 0]], 1),
                              torch.stack([scale * wide * turn.sin() * flip, scale * turn.cos(), shift[:, 1]], 1)], 1)
         moved = F.grid_sample(flat, F.affine_grid(theta, [B, 4, PICTURE_PX, PICTURE_PX], align_corners=False), align_corners=False)
         dice, ground = uniform(0, 1, 1, 1, 1), uniform(0, 1, 3, 1, 1)
-        ground = torch.where(dice < 0.55, torch.ones_like(ground), torch.where(dice < 0.75, torch.zeros_like(ground), ground))
+        ground = torch.where(dice < 0.55, torch.ones_like(ground), torch.where(dice < 0.72, torch.zeros_like(ground), ground))
+        # A ground that is not even, as behind what is photographed.
+        blotches = F.interpolate(uniform(0, 1, 3, 4, 4), (PICTURE_PX, PICTURE_PX), mode="bilinear", align_corners=False)
+        ground = torch.where(dice > 0.88, blotches, ground.expand_as(blotches))
         rgb = moved[:, :3] + ground * (1 - moved[:, 3:])
         # Colours: mixed a little among each other, seldom none; brightness and contrast; sometimes blurred.
         mix = torch.eye(3, device=dev) * uniform(0.85, 1.15, 3, 1) + 0.05 * torch.randn(B, 3, 3, device=dev)

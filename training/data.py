@@ -48,27 +48,34 @@ class Teacher:
             np.save(axes, vectors[:, ::-1].copy())
         self.axes = np.load(axes)
 
-    def centred(self, name):
-        v = np.load(self.parts[name]).astype(np.float32)
-        return v - v.mean(0)
+    def centred(self, name, like=None):
+        v, mean = (np.load(self.parts[n]).astype(np.float32) for n in (name, like or name))
+        return v - mean.mean(0)
 
-    def target(self, name):
-        """unit vectors [N, 224]"""
-        v = self.centred(name) @ self.axes[:, :TARGET]
+    def target(self, name, like=None):
+        """unit vectors [N, 224]; `like` is the part whose mean is the language's, where the part is too small to have one"""
+        v = self.centred(name, like) @ self.axes[:, :TARGET]
         return v / np.linalg.norm(v, axis=1, keepdims=True).clip(1e-6)
 
     def texts(self, name):
         return json.loads(self.parts[name].with_suffix(".json").read_text())
 
 
-def meanings(teacher, emoji, languages):
-    """[N, 224] and the place of each emoji: the mean of the targets of its names in all languages."""
-    place = {c: i for i, c in enumerate(emoji)}
+def stamps():
+    """{thing: {language: [caption, ...]}} of the stamps and photographs that are trained on"""
+    named = json.loads((DATA / "stamps.json").read_text())["named"]
+    return {thing: said for thing, said in named.items() if not thing.startswith(("photo:", "stamp:"))}
+
+
+def meanings(teacher, emoji, stamps, languages):
+    """[N, 224] and the place of each emoji, and of each stamp behind them: the mean of the targets of its names in all languages."""
+    place = {c: i for i, c in enumerate([*emoji, *stamps])}
     total = np.zeros((len(place), TARGET), np.float32)
-    for lang in languages:
-        if "names." + lang in teacher.parts:
-            named = [c for c, n in emoji.items() if lang in n]
-            total[[place[c] for c in named]] += teacher.target("names." + lang)
+    for part, things in (("names.", emoji), ("stamps.", stamps)):
+        for lang in languages:
+            if part + lang in teacher.parts:
+                named = [c for c, n in things.items() if lang in n]
+                total[[place[c] for c in named]] += teacher.target(part + lang, "names." + lang)
     return total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-6), place
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from data import DECLARATION_TRAINED
 from prepare_pictures import thing
-from sources import DATA, HELD_OUT_LANGUAGES
+from sources import DATA, HELD_OUT_LANGUAGES, LANGUAGES
 
 DIMENSIONS = [32, 64, 128, 256]
 
@@ -47,7 +47,10 @@ def ranks(scores):
 
 
 def figures(scores):
-    r = ranks(scores)
+    return of_ranks(ranks(scores))
+
+
+def of_ranks(r):
     return {"R@1": round(float((r < 1).mean()), 3), "R@10": round(float((r < 10).mean()), 3),
             "nDCG@10": round(float(np.where(r < 10, 1 / np.log2(r + 2), 0).mean()), 3), "n": len(r)}
 
@@ -74,6 +77,21 @@ def shown(entries, names, split, most=200):
             seen.add(thing(e["name"]))
             rows.append((i, char))
     return rows[:most]
+
+
+def in_languages(encode, rows, names, languages):
+    """{language: (places among `rows` of those that are named in it, vectors of their names)}"""
+    found = {}
+    for lang in languages:
+        said = [(i, names[c][lang][0]) for i, (_, c) in enumerate(rows) if lang in names[c]]
+        if said:
+            found[lang] = [i for i, _ in said], encode.texts([n for _, n in said], "retrieval.query")
+    return found
+
+
+def together(said, z):
+    """Places of the pictures `z` under all names of all languages, each language among the pictures that it names."""
+    return np.concatenate([ranks(t @ z[of].T) for of, t in said.values()])
 
 
 def spearman(a, b):
@@ -118,27 +136,32 @@ def main():
     a = p.parse_args()
     texts = json.loads((DATA / "texts.json").read_text())
     test, names = texts["test"], texts["emoji"]
-    entries = json.loads((DATA / "pictures.json").read_text())
-    pixels = np.load(DATA / "pictures.npy", mmap_mode="r")
+    stamps = json.loads((DATA / "stamps.json").read_text())
+    names = names | stamps["named"]
+    entries = json.loads((DATA / "pictures.json").read_text()) + stamps["pictures"]
+    pixels = [*np.load(DATA / "pictures.npy", mmap_mode="r"), *np.load(DATA / "stamps.npy")]
     encode = Encoder(a.jina_embed, a.model)
     out = {"model": json.loads(pathlib.Path(a.model, "model.json").read_text()).get("space")}
 
-    out["text retrieval"] = {}
-    english = None
+    out["text retrieval"], pairs = {}, {}
     for lang in ("en", "de", "fr", "it", "ja", "pt", "ko", "pl", "ru"):
         rows = descriptions(test, lang)
         q, d = encode.texts([r[1] for r in rows], "retrieval.query"), encode.texts([r[2] for r in rows], "retrieval.passage")
         out["text retrieval"][lang] = figures(q @ d.T)
-        if lang == "en":
-            english = rows, q, d
-    rows, q, d = english
+        pairs[lang] = rows, q, d
+    rows, q, d = english = pairs["en"]
 
     cut = lambda v, n: v[:, :n] / np.linalg.norm(v[:, :n], axis=1, keepdims=True)
     out["Matryoshka, text retrieval en"] = {n: figures(cut(q, n) @ cut(d, n).T) for n in DIMENSIONS}
-    rows = rows[:300]
-    qm = encode.texts([r[1] for r in rows], "retrieval.query", "--multivector")
-    dm = encode.texts([r[2] for r in rows], "retrieval.passage", "--multivector")
-    out["multi-vector, text retrieval en"] = {"single": figures(q[:300] @ d[:300].T), "multi": figures(maxsim(qm, dm))}
+    single, multi = [], []
+    for lang in ("en", "de", "fr", "ja"):
+        rows, q, d = pairs[lang]
+        qm = encode.texts([r[1] for r in rows[:300]], "retrieval.query", "--multivector")
+        dm = encode.texts([r[2] for r in rows[:300]], "retrieval.passage", "--multivector")
+        single.append(ranks(q[:300] @ d[:300].T))
+        multi.append(ranks(maxsim(qm, dm)))
+    out["multi-vector, text retrieval en"] = {"single": of_ranks(single[0]), "multi": of_ranks(multi[0])}
+    out["multi-vector, text retrieval en de fr ja together"] = {"single": of_ranks(np.concatenate(single)), "multi": of_ranks(np.concatenate(multi))}
 
     out["terms to glosses en"] = {}
     glosses = random.Random(31).sample(test["wordnet"], 600)
@@ -153,7 +176,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         kinds = {}
-        for split in ("drawing", "style", "thing"):
+        for split in ("drawing", "style", "thing", "photo", "stamp"):
             rows = shown(entries, names, split)
             items = []
             for i, _ in rows:
@@ -167,11 +190,8 @@ def main():
         for split, (rows, items) in kinds.items():
             z = encode(items, "retrieval.passage")
             measured[split] = {}
-            for lang in ["en", "de", "fr", "es", "ja", "zh", "ru", "ar", *HELD_OUT_LANGUAGES]:
-                said = [(i, names[c][lang][0]) for i, (_, c) in enumerate(rows) if lang in names[c]]
-                t = encode.texts([n for _, n in said], "retrieval.query")
-                v = z[[i for i, _ in said]]
-                s = t @ v.T
+            for lang, (of, t) in in_languages(encode, rows, names, ["en", "de", "fr", "es", "ja", "zh", "ru", "ar", *HELD_OUT_LANGUAGES]).items():
+                s = t @ z[of].T
                 measured[split][lang] = {"text to picture": figures(s), "picture to text": figures(s.T)}
             if split == "drawing":
                 t = encode.texts([names[c]["en"][0] for _, c in rows], "retrieval.query")
@@ -192,8 +212,8 @@ def main():
             table["retrieval: short line to description, R@1"][name] = figures(s)["R@1"]
             places = []
             for lang in out["text retrieval"]:
-                pairs = descriptions(test, lang)
-                places.append(ranks(encode.texts([r[1] for r in pairs], left) @ encode.texts([r[2] for r in pairs], right).T))
+                rows = pairs[lang][0]
+                places.append(ranks(encode.texts([r[1] for r in rows], left) @ encode.texts([r[2] for r in rows], right).T))
             places = np.concatenate(places)
             table["retrieval: the same in all nine languages together, nDCG@10"][name] = round(float(np.where(places < 10, 1 / np.log2(places + 2), 0).mean()), 3)
             s = encode.texts([r[0] for r in glosses], left) @ encode.texts([r[1] for r in glosses], right).T
@@ -214,11 +234,17 @@ def main():
                 subprocess.run([a.jina_embed, "convert", "--from", a.published, "--to", to, "--dtype", dtype, "--vision-dtype", tower], check=True, capture_output=True)
                 e = Encoder(a.jina_embed, to)
                 q, d = e.texts([r[1] for r in english[0]], "retrieval.query"), e.texts([r[2] for r in english[0]], "retrieval.passage")
-                z, t = e(keep[1], "retrieval.passage"), e.texts([names[c]["en"][0] for _, c in keep[0]], "retrieval.query")
+                places = [ranks(q @ d.T)]
+                for lang in [k for k in pairs if k != "en"]:
+                    x = e.texts([r[1] for r in pairs[lang][0]], "retrieval.query")
+                    places.append(ranks(x @ e.texts([r[2] for r in pairs[lang][0]], "retrieval.passage").T))
+                z, said = e(keep[1], "retrieval.passage"), in_languages(e, keep[0], names, LANGUAGES)
+                t = said["en"][1]
                 base = base or (q, d, z)
                 out["stored as"][stored] = {
                     "bytes": sum(f.stat().st_size for f in pathlib.Path(to).iterdir()),
                     "text retrieval en": figures(q @ d.T), "text to picture en": figures(t @ z.T),
+                    "text retrieval, nine languages": of_ranks(np.concatenate(places)), "text to picture, all languages": of_ranks(together(said, z)),
                     "mean cosine to f32": {"texts": round(float((d * base[1]).sum(1).mean()), 5), "pictures": round(float((z * base[2]).sum(1).mean()), 5)}}
     shown_as = json.dumps(out, indent=1, ensure_ascii=False)
     print(shown_as)

@@ -21,6 +21,9 @@ npm ci --prefix npm --ignore-scripts --no-audit --no-fund --loglevel=error
 apt=(-o "Dir::State::lists=$to/apt/lists" -o "Dir::Cache=$to/apt/cache")
 apt-get "${apt[@]}" -o Acquire::Languages=en,de,fr,ja,it,es,pt_BR,zh_CN,ru,ko,nl,pl update
 cd deb
-apt-get "${apt[@]}" download openclipart-svg=1:0.18+dfsg-19
-echo "989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5  $(ls openclipart-svg_*.deb)" | sha256sum --check --quiet
-dpkg-deb -x openclipart-svg_*.deb x
+apt-get "${apt[@]}" download openclipart-svg=1:0.18+dfsg-19 tuxpaint-stamps-default=2022.06.04-1
+sha256sum --check --quiet <<END
+989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5  $(ls openclipart-svg_*.deb)
+6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34  $(ls tuxpaint-stamps-default_*.deb)
+END
+for package in *.deb; do dpkg-deb -x "$package" x; done

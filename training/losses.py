@@ -22,46 +22,46 @@ def exact(loss):
     return in_f32
 
 
+@functools.cache
+def cuts(lengths, width, device):
+    """[lengths, 1, width]: 1 for the numbers that a vector of each length has"""
+    return (torch.arange(width, device=device) < torch.tensor(lengths, device=device)[:, None])[:, None].float()
+
+
+def at_lengths(x, lengths):
+    """x [B, width] -> [lengths, B, width]: the unit vectors of its first numbers, zero behind. All lengths in one go:
+    a step is thousands of small operations, and starting them is what takes time."""
+    return F.normalize(x * cuts(tuple(lengths), x.shape[1], x.device), dim=-1)
+
+
 @exact
-def contrastive(a, b, same=None, lengths=MATRYOSHKA):
+def contrastive(a, b, same=None, lengths=MATRYOSHKA, temperature=TEMPERATURE):
     """Symmetric InfoNCE at every length of Matryoshka; `same` [B, B] marks pairs that are no negatives."""
-    loss, labels = 0, torch.arange(len(a), device=a.device)
+    s = at_lengths(a, lengths) @ at_lengths(b, lengths).mT / temperature
     if same is not None:
-        same = same & ~torch.eye(len(a), dtype=torch.bool, device=a.device)
-    for d in lengths:
-        s = F.normalize(a[:, :d], dim=-1) @ F.normalize(b[:, :d], dim=-1).T / TEMPERATURE
-        if same is not None:
-            s = s.masked_fill(same, -1e4)
-        loss = loss + (F.cross_entropy(s, labels) + F.cross_entropy(s.T, labels)) / 2
-    return loss / len(lengths)
+        s = s.masked_fill(same & ~torch.eye(len(a), dtype=torch.bool, device=a.device), -1e4)
+    return ((s.logsumexp(-1) + s.logsumexp(-2)) / 2 - s.diagonal(dim1=-2, dim2=-1)).mean()
 
 
 @exact
 def classified(z, share, meanings):
-    """Which of all emoji is it? share [B, emoji], meanings [emoji, 224] unit."""
-    loss = 0
-    for d in (32, 64, 128, TARGET):
-        s = F.normalize(z[:, :d], dim=-1) @ F.normalize(meanings[:, :d], dim=-1).T / TEMPERATURE
-        loss = loss - (share * s.log_softmax(-1)).sum(1).mean() / 4
-    return loss
+    """Which of all things is it? share [B, things], meanings [things, 224] unit."""
+    lengths = (32, 64, 128, TARGET)
+    s = at_lengths(z[:, :TARGET], lengths) @ at_lengths(meanings, lengths).mT / TEMPERATURE
+    return (s.logsumexp(-1) - (share * s).sum(-1)).mean()
 
 
 @exact
 def distil(z, t):
     """z [B, H], t [B, 224] unit: the same direction at every length, nearer to the own target than to the others', and
     the same likeness among each other."""
-    loss, wide = 0, F.pad(t, (0, z.shape[1] - t.shape[1]))
-    for d in MATRYOSHKA:
-        loss = loss + (1 - F.cosine_similarity(z[:, :d], wide[:, :d], dim=-1)).mean() / len(MATRYOSHKA)
+    wide, like = F.pad(t, (0, z.shape[1] - t.shape[1])), t @ t.T
+    loss = 1 - (at_lengths(z, MATRYOSHKA) * at_lengths(wide, MATRYOSHKA)).sum(-1).mean()
     zn = F.normalize(z, dim=-1)
-    like = t @ t.T
     loss = loss + 4 * (zn @ zn.T - like).pow(2).mean()
-    labels = torch.arange(len(z), device=z.device)
-    for d in (64, TARGET):
-        s = F.normalize(z[:, :d], dim=-1) @ F.normalize(t[:, :d], dim=-1).T / TEMPERATURE
-        twins = (like > 0.95).fill_diagonal_(False)
-        loss = loss + 0.15 * F.cross_entropy(s.masked_fill(twins, -1e4), labels)
-    return loss
+    s = at_lengths(z[:, :TARGET], (64, TARGET)) @ at_lengths(t, (64, TARGET)).mT / TEMPERATURE
+    s = s.masked_fill((like > 0.95).fill_diagonal_(False), -1e4)
+    return loss + 0.3 * (s.logsumexp(-1) - s.diagonal(dim1=-2, dim2=-1)).mean()
 
 
 @exact
@@ -69,13 +69,11 @@ def alike(z, t):
     """z [B, H], t [B, 384] unit: the same likeness among each other, above all among the near ones."""
     t = t @ t.T
     own = torch.eye(len(t), dtype=torch.bool, device=t.device)
-    loss = 0
-    for d in MATRYOSHKA:
-        zd = F.normalize(z[:, :d], dim=-1)
-        s = zd @ zd.T
-        near = F.kl_div((s / 0.1).masked_fill(own, -1e4).log_softmax(-1), (t / 0.1).masked_fill(own, -1e4).softmax(-1), reduction="batchmean")
-        loss = loss + (20 * (s - t).pow(2).masked_fill(own, 0).mean() + near) / len(MATRYOSHKA)
-    return loss
+    zl = at_lengths(z, MATRYOSHKA)
+    s = zl @ zl.mT
+    wanted = (t / 0.1).masked_fill(own, -1e4).softmax(-1)
+    near = F.kl_div((s / 0.1).masked_fill(own, -1e4).log_softmax(-1), wanted.expand_as(s), reduction="sum") / (len(s) * len(t))
+    return 20 * (s - t).pow(2).masked_fill(own, 0).mean() + near
 
 
 @exact

@@ -25,6 +25,67 @@ MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
 
 
+class Stored(torch.autograd.Function):
+    """w [.., K] as `jina-embed convert` stores and reads it, in blocks of 32 along K ("q8_0", "q4_0": src/gguf/quantize/plain.rs);
+    the gradient passes as if nothing had happened. test_stored.py holds it against `convert`."""
+
+    @staticmethod
+    def forward(_, w, kind):
+        block = w.float().reshape(-1, 32)
+        if kind == "q8_0":
+            d = block.abs().amax(1, keepdim=True) / 127
+        else:  # the number of largest magnitude becomes -8 d
+            d = block.gather(1, block.abs().argmax(1, keepdim=True)) / -8
+        scaled = block * torch.where(d == 0, 0.0, 1 / d)
+        if kind == "q8_0":
+            whole = scaled.trunc()
+            q = whole + scaled.sign() * ((scaled - whole).abs() >= 0.5)
+        else:
+            q = (scaled + 8.5).trunc().clamp(0, 15) - 8
+        return (q * d.half().float()).view(w.shape)
+
+    @staticmethod
+    def backward(_, gradient):
+        return gradient, None
+
+
+class Held:
+    """Of a module with a `weight`: during a step it may hold what that weight would be when stored."""
+    held, kept = None, (None, None)
+
+    def hold(self, kind):
+        if kind is None or self.weight.requires_grad:
+            self.held = kind and self.rounded(kind)
+            return
+        now = (kind, self.weight._version)
+        if self.kept[0] != now:  # a frozen weight is rounded once
+            self.kept = now, self.rounded(kind)
+        self.held = self.kept[1]
+
+    def rounded(self, kind):
+        w = Stored.apply(self.weight, kind)
+        return w if isinstance(self, nn.Embedding) else lowered(w)
+
+    def now(self):
+        return self.weight if self.held is None else self.held
+
+
+class Matrix(Held, nn.Linear):
+    def forward(self, x):
+        return F.linear(x, self.now(), self.bias)
+
+
+class Table(Held, nn.Embedding):
+    def forward(self, ids):
+        return F.embedding(ids, self.now())
+
+
+def lowered(x):
+    """In the type that the products under autocast have, once instead of before each of them."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
 class RMSNorm(nn.Module):
     def __init__(self, width):
         super().__init__()
@@ -34,7 +95,7 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x.float(), self.weight.shape, self.weight, 1e-6)
 
 
-class Linear(nn.Linear):
+class Linear(Held, nn.Linear):
     """A linear with one low-rank addition for every task; `task` None is the base alone."""
 
     def __init__(self, inputs, outputs, bias=False, lora=True):
@@ -44,14 +105,14 @@ class Linear(nn.Linear):
             self.lora_B = nn.ParameterDict({t: nn.Parameter(torch.zeros(outputs, LORA_R)) for t in TASKS})
 
     def forward(self, x, task=None):
-        y = F.linear(x, self.weight, self.bias)
+        y = F.linear(x, self.now(), self.bias)
         return y if task is None else y + F.linear(F.linear(x, self.lora_A[task]), self.lora_B[task])
 
 
 def rotate(x, cos, sin):
     """x [B, heads, T, d], cos and sin [T, d] or [B, 1, T, d]."""
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
+    first, second = x.chunk(2, -1)
+    return x * cos.to(x.dtype) + torch.cat([-second, first], -1) * sin.to(x.dtype)
 
 
 def attend(q, k, v, causal):
@@ -82,11 +143,13 @@ class Attention(nn.Module):
 
     def forward(self, x, rotary, task):
         B, T, _ = x.shape
-        q = self.q_proj(x, task).view(B, T, HEADS, HEAD_DIM).transpose(1, 2)
-        k = self.k_proj(x, task).view(B, T, KV_HEADS, HEAD_DIM).transpose(1, 2)
-        v = self.v_proj(x, task).view(B, T, KV_HEADS, HEAD_DIM).transpose(1, 2)
-        q, k = rotate(q, *rotary), rotate(k, *rotary)
-        groups = HEADS // KV_HEADS
+        three, groups = (self.q_proj, self.k_proj, self.v_proj), HEADS // KV_HEADS
+        if task is None:
+            y = F.linear(x, torch.cat([m.now() for m in three]), torch.cat([m.bias for m in three]))
+        else:
+            y = torch.cat([m(x, task) for m in three], -1)
+        qk, v = y.view(B, T, HEADS + 2 * KV_HEADS, HEAD_DIM).transpose(1, 2).split([HEADS + KV_HEADS, KV_HEADS], 1)
+        q, k = rotate(qk, *rotary).split([HEADS, KV_HEADS], 1)
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
         # Padding is on the right: under the causal mask no token that counts ever sees it.
         a = attend(q.to(v.dtype), k.to(v.dtype), v, True)
@@ -109,14 +172,14 @@ class Layer(nn.Module):
         self.self_attn, self.mlp = Attention(), Mlp()
 
     def forward(self, x, rotary, task):
-        x = x + self.self_attn(self.input_layernorm(x), rotary, task)
-        return x + self.mlp(self.post_attention_layernorm(x), task)
+        x = x + self.self_attn(lowered(self.input_layernorm(x)), rotary, task)
+        return x + self.mlp(lowered(self.post_attention_layernorm(x)), task)
 
 
 class Decoder(nn.Module):
     def __init__(self):
         super().__init__()
-        self.embed_tokens = nn.Embedding(VOCAB_ROWS, H)
+        self.embed_tokens = Table(VOCAB_ROWS, H)
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
         self.norm = RMSNorm(H)
 
@@ -131,12 +194,12 @@ class Decoder(nn.Module):
 class VisionAttention(nn.Module):
     def __init__(self):
         super().__init__()
-        self.qkv, self.proj = nn.Linear(D, 3 * D), nn.Linear(D, D)
+        self.qkv, self.proj = Matrix(D, 3 * D), Matrix(D, D)
 
     def forward(self, x, rotary):
         B, P, _ = x.shape
-        q, k, v = self.qkv(x).view(B, P, 3, VISION_HEADS, -1).permute(2, 0, 3, 1, 4)
-        q, k = rotate(q, *rotary), rotate(k, *rotary)
+        qkv = self.qkv(x).view(B, P, 3, VISION_HEADS, -1).permute(2, 0, 3, 1, 4)
+        (q, k), v = rotate(qkv[:2], *rotary), qkv[2]
         a = attend(q.to(v.dtype), k.to(v.dtype), v, False)
         return self.proj(a.transpose(1, 2).reshape(B, P, D))
 
@@ -144,7 +207,7 @@ class VisionAttention(nn.Module):
 class VisionMlp(nn.Module):
     def __init__(self):
         super().__init__()
-        self.gate_proj, self.up_proj, self.down_proj = nn.Linear(D, VISION_MLP), nn.Linear(D, VISION_MLP), nn.Linear(VISION_MLP, D)
+        self.gate_proj, self.up_proj, self.down_proj = Matrix(D, VISION_MLP), Matrix(D, VISION_MLP), Matrix(VISION_MLP, D)
 
     def forward(self, x):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -156,8 +219,8 @@ class Block(nn.Module):
         self.norm1, self.norm2, self.attn, self.mlp = RMSNorm(D), RMSNorm(D), VisionAttention(), VisionMlp()
 
     def forward(self, x, rotary):
-        x = x + self.attn(self.norm1(x), rotary)
-        return x + self.mlp(self.norm2(x))
+        x = x + self.attn(lowered(self.norm1(x)), rotary)
+        return x + self.mlp(lowered(self.norm2(x)))
 
 
 class PatchEmbed(nn.Module):
@@ -170,7 +233,7 @@ class Merger(nn.Module):
     def __init__(self):
         super().__init__()
         self.ln_q = RMSNorm(D)
-        self.mlp = nn.Sequential(nn.Linear(4 * D, 4 * D), nn.GELU(), nn.Linear(4 * D, H))
+        self.mlp = nn.Sequential(Matrix(4 * D, 4 * D), nn.GELU(), Matrix(4 * D, H))
 
 
 class Tower(nn.Module):
@@ -222,6 +285,15 @@ class Model(nn.Module):
                 nn.init.normal_(p, std=1 / math.sqrt(p.shape[1]))
             elif name.endswith("bias"):
                 nn.init.zeros_(p)
+
+    def store(self, text=None, tower=None):
+        """From here on the matrices are as `convert --dtype TEXT --vision-dtype TOWER` stores them: "q8_0", "q4_0", or None as
+        they are. The patch kernels stay in f32 there, the projector and the adapters in f16. A tensor that is trained is
+        rounded at this moment: call it before every step."""
+        for part, kind in ((self.model, text), (self.visual, tower)):
+            for module in part.modules():
+                if isinstance(module, Held):
+                    module.hold(kind)
 
     @torch.no_grad()
     def whiten(self, pixels):

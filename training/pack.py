@@ -20,7 +20,7 @@ import unicodedata
 import numpy as np
 from PIL import Image
 
-from data import DECLARATION_TRAINED, PASSAGE, QUERY, SCALE, Teacher, Text, meanings, token_table
+from data import DECLARATION_TRAINED, PASSAGE, QUERY, SCALE, Teacher, Text, meanings, stamps, token_table
 from model import PICTURE_PX, TARGET
 from prepare_pictures import thing
 from sources import DATA, LANGUAGES, PACK
@@ -30,7 +30,9 @@ SHOWN_LANGUAGES = ["en", "de", "fr", "ja", "zh", "ru", "nl"]
 # What is looked for among the search page's pictures while training goes on: shown, never trained on.
 PAGE_QUERIES = [("a happy face", "A happy face"), ("Hund", "Dog"), ("機械", "Robot|Gear|Factory"), ("machine", "Robot|Gear|Factory"), ("犬", "Dog"), ("火山", "Volcano"),
                 ("casa", "House"), ("volcan", "Volcano"), ("Gitarre", "Guitar"), ("chien", "Dog"), ("perro", "Dog"), ("собака", "Dog"), ("吉他", "Guitar"),
-                ("いちご", "Strawberry"), ("Fahrrad", "Bicycle"), ("papillon", "Butterfly"), ("horse", "A horse"), ("猫", "Chelsea the cat")]
+                ("いちご", "Strawberry"), ("Fahrrad", "Bicycle"), ("papillon", "Butterfly"), ("horse", "A horse"), ("猫", "Chelsea the cat"),
+                ("Katze", "Chelsea the cat"), ("cheval", "A horse"), ("Schmetterling", "Butterfly"), ("fraise", "Strawberry"), ("企鹅", "Penguin"), ("Kuchen", "Birthday cake"),
+                ("ロケット", "Falcon 9 rocket on the pad"), ("parapluie", "Umbrella in the rain"), ("bicicleta", "Bicycle"), ("кофе", "A cup of coffee")]
 
 
 class Store:
@@ -77,8 +79,9 @@ def texts_arrays(out, meta, text):
     train, test, emoji = texts["train"], texts["test"], texts["emoji"]
     S, L, V, W = Store(SHORT), Store(LONG), Store(SHORT), Store(LONG)
     teacher = Teacher()
-    meaning, place = meanings(teacher, emoji, LANGUAGES)
+    meaning, place = meanings(teacher, emoji, stamps(), LANGUAGES)
     out["meanings"] = meaning.astype(np.float16)
+    emoji |= stamps()
     chars = list(place)
 
     # Names: of each emoji in each language one, and behind it what else it is called.
@@ -144,7 +147,9 @@ def texts_arrays(out, meta, text):
 
 
 def picture_arrays(out, S, V, emoji, chars):
-    pixels, entries = np.load(DATA / "pictures.npy", mmap_mode="r"), json.loads((DATA / "pictures.json").read_text())
+    pixels, entries = list(np.load(DATA / "pictures.npy", mmap_mode="r")), json.loads((DATA / "pictures.json").read_text())
+    stamped = json.loads((DATA / "stamps.json").read_text())
+    emoji, entries, pixels = stamped["named"] | emoji, entries + stamped["pictures"], pixels + list(np.load(DATA / "stamps.npy"))
     place = {c: i for i, c in enumerate(chars)}
     things = {}
     for e in entries:
@@ -156,7 +161,7 @@ def picture_arrays(out, S, V, emoji, chars):
     tone = re.compile(r"\b(medium|light|dark)$|^part of|^$|layer|icon")
     train = [i for i, e in enumerate(entries) if e["split"] == "train" and not (e["char"] is None and tone.search(e["name"].split(",")[0]))]
     shown = {}
-    for split in ("drawing", "thing", "style"):
+    for split in ("drawing", "thing", "style", "photo", "stamp"):
         rows, seen = [], set()
         order = [i for i, e in enumerate(entries) if e["split"] == split and e["char"] and e["set"] != "openclipart"]
         random.Random(4).shuffle(order)
@@ -175,8 +180,10 @@ def picture_arrays(out, S, V, emoji, chars):
     out["pictures.pixels"] = drawn(train)
     out["pictures.char"] = np.array([place.get(e["char"], -1) for e in of], np.int16)
     out["pictures.thing"] = np.array([things.setdefault(e["thing"], len(things)) for e in of], np.int32)
-    # Clip art's titles are loose: seldom.
-    out["pictures.weight"] = np.array([0.15 if e["set"] == "openclipart" else (1.5 if e["char"] else 0.4) for e in of], np.float32)
+    # Clip art's titles are loose: seldom. Stamps and photographs are few: often.
+    often = {"openclipart": 0.15, "tuxpaint": 2.0, "photograph": 3.5}
+    out["pictures.weight"] = np.array([3.5 if e.get("photograph") else often.get(e["set"], 1.5 if e["char"] else 0.4) for e in of], np.float32)
+    out["pictures.whole"] = np.array([e["set"] == "photograph" for e in of])
     out["pictures.mirror"] = np.array([not any(w in e["name"] for w in ("left", "right", "letter", "flag", "arrow")) for e in of])
     out["pictures.said"] = np.stack([S.many([e["name"].split(",")[0] for e in of], "names.en"), S.many([e["name"] for e in of], "names.en")], 1)
     for split, rows in shown.items():

@@ -1,4 +1,4 @@
-"""The multilingual teacher's vectors of the tokens and of the names of emoji: the start of the token vectors, the axes of
+"""The multilingual teacher's vectors of the tokens and of the names of emoji and stamps: the start of the token vectors, the axes of
 the target space, and what each emoji means. Computed once, kept in DATA/teacher/; those of all other texts are computed by
 train.py where it runs.
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from data import stamps
 from sources import DATA, LANGUAGES
 from teacher import E5, embed
 
@@ -37,3 +38,4 @@ if __name__ == "__main__":
     part("tokens", e5, [t if "\ufffd" not in t and t.strip() else "" for t in tokens])
     for lang in LANGUAGES:
         part("names." + lang, e5, [n[lang][0] for n in emoji.values() if lang in n])
+        part("stamps." + lang, e5, [n[lang][0] for n in stamps().values() if lang in n])

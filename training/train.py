@@ -31,7 +31,11 @@ from model import TARGET, TASKS, Model
 
 DEBIAN = {"en": 0.33, "de": 0.13, "fr": 0.13, "it": 0.12, "ja": 0.09, "pt": 0.05, "ko": 0.05, "ru": 0.04, "pl": 0.04, "es": 0.02}
 # Share of the time of each stage.
-SHARES = {"base": 0.72, "retrieval": 0.11, "text-matching": 0.10, "code": 0.07}
+SHARES = {"base": 0.76, "retrieval": 0.13, "text-matching": 0.06, "code": 0.05}
+# Of the base, this last part is trained with some steps as if stored in few bits; the adapters' stages are throughout.
+STORED_FROM, STORED_SHARE = 0.66, 0.5
+HARD = 0.04  # the temperature among hard negatives
+LATE_MOST = 512  # pairs of one late interaction: their likenesses are [B, B, tokens, tokens]
 PIECE = 15_000_000
 
 
@@ -41,22 +45,23 @@ class Step:
 
     def __init__(self, trainer, task=None, drop=0.0):
         self.t, self.task, self.drop, self.groups = trainer, task, drop, {}
+        self.few = 256 if trainer.device != "cpu" else 64  # so few rows are no batch of their own
 
     def want(self, store, rows, prefix, most, tokens=False):
         """Where the vectors will be found; with `tokens` the states of all tokens are kept as well."""
-        group = self.groups.setdefault((store, most, tokens), [])
-        group.append((np.asarray(rows), np.repeat(self.t.bank.prefix[prefix][None], len(rows), 0)))
-        return (store, most, tokens), len(group) - 1
+        group = self.groups.setdefault((store, tokens), [])
+        group.append((np.asarray(rows), np.repeat(self.t.bank.prefix[prefix][None], len(rows), 0), np.full(len(rows), most)))
+        return (store, tokens), len(group) - 1
 
     def encode(self):
         bank, self.parts = self.t.bank, {}
         for key, group in self.groups.items():
-            store, most, tokens = key
-            index, prefix = (np.concatenate(x) for x in zip(*group))
+            store, tokens = key
+            index, prefix, most = (np.concatenate(x) for x in zip(*group))
             n, first = bank.stores[store].n[index], np.zeros(len(index), np.int64)
             if store == "L" and self.drop:  # a long text begins somewhere, so that no part of it is learnt by heart
                 first = np.where(bank.rng.random(len(index)) < 0.4, (bank.rng.random(len(index)) * 0.4 * n).astype(np.int64), 0)
-            sizes = [len(rows) for rows, _ in group]
+            sizes = [len(rows) for rows, _, _ in group]
             if tokens:
                 pooled, states, mask = self.forward(store, index, prefix, most, first)
                 for i, part in enumerate(zip(pooled.split(sizes), states.split(sizes), mask.split(sizes))):
@@ -64,11 +69,11 @@ class Step:
                 continue
             width = np.minimum(n - first, most) + (prefix >= 0).sum(1)
             bucket = np.searchsorted(self.WIDTHS, width)
-            for b in range(len(self.WIDTHS)):  # a few rows are no batch of their own
-                if (bucket == b).sum() < 64:
+            for b in range(len(self.WIDTHS)):
+                if (bucket == b).sum() < self.few:
                     bucket[bucket == b] = b + 1
             order = np.argsort(bucket, kind="stable")
-            out = [self.forward(store, index[r], prefix[r], most, first[r])[0] for r in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1)]
+            out = [self.forward(store, index[r], prefix[r], most[r], first[r])[0] for r in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1)]
             pooled = torch.cat(out)[bank.to(np.argsort(order))]
             for i, part in enumerate(pooled.split(sizes)):
                 self.parts[key, i] = (part,)
@@ -95,6 +100,8 @@ class Trainer:
         roots = np.array([math.sqrt(v.shape[1]) for v in self.joined.values()])
         self.joined_share = roots / roots.sum()
         self.device = bank.device
+        self.extras = True  # steps as if stored, hard negatives: left out after an error in them
+        self.near = {}
 
     def size(self, n, most=1 << 30):
         return max(8, min(int(n * self.scale), most))
@@ -112,24 +119,68 @@ class Trainer:
 
     def pairs(self, step, kind, size, widths, prefixes=("query", "passage"), late=0):
         a, n = self.bank.a, len(self.bank.a[f"{kind}.short"])
-        rows = self.bank.next(kind, n, self.size(size, n))
+        hard = self.extras and kind in self.near
+        rows = self.neighbours(kind, self.size(size, n)) if hard else self.bank.next(kind, n, self.size(size, n))
         code = kind == "code"
         said, told = a[f"{kind}.short"][rows], a[f"{kind}.long"][rows]
         q = step.want("L" if code else "S", said, prefixes[0], widths[0], late > 0)
         d = step.want("L", told, prefixes[1], widths[1], late > 0)
         keys = [said, told] + ([a[f"{kind}.source"][rows]] if f"{kind}.source" in a else [])
-        return lambda: self.both(step, q, d, self.same(*keys), late)
+        return lambda: self.both(step, q, d, self.same(*keys), late, HARD if hard else TEMPERATURE)
 
-    def both(self, step, q, d, same, late):
-        loss = contrastive(step[q], step[d], same)
+    def both(self, step, q, d, same, late, temperature=TEMPERATURE):
+        loss = contrastive(step[q], step[d], same, temperature=temperature)
         if not late:
             return loss
-        model, n = self.model, self.size(late, len(step[q]))
+        model, n = self.model, self.size(late, min(LATE_MOST, len(step[q])))
         (sq, mq), (sd, md) = step.tokens(q, n), step.tokens(d, n)
-        scores = late_interaction(model.multi(sq, step.task), mq, model.multi(sd, step.task), md) / TEMPERATURE
+        scores = late_interaction(model.multi(sq, step.task), mq, model.multi(sd, step.task), md) / temperature
         scores = scores.masked_fill(same[:n, :n].clone().fill_diagonal_(False), -1e4)
         labels = torch.arange(n, device=scores.device)
-        return loss + 0.5 * (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+        return loss + (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
+
+    def neighbours(self, kind, size):
+        """Pairs of a kind with some of their neighbours, which are each other's hard negatives; each neighbourhood together."""
+        anchors, near = self.near[kind]
+        pick = self.bank.next("near." + kind, len(anchors), min(len(anchors), max(2, size // 4)))
+        some = near[pick[:, None], self.bank.rng.integers(0, near.shape[1], (len(pick), 3))]
+        rows = np.concatenate([anchors[pick][:, None], some], 1).reshape(-1)
+        return rows[np.sort(np.unique(rows, return_index=True)[1])]
+
+    @torch.no_grad()
+    def mine(self, most=None, seconds=25.0, keep=8):
+        """For each pair the `keep` others of its kind, of other sources, whose long texts the base finds nearest to its short one."""
+        bank, began = self.bank, time.time()
+        self.model.eval()
+        for kind in ["debian." + lang for lang in DEBIAN] + ["wordnet"]:
+            a = {part: bank.a[f"{kind}.{part}"] for part in ("short", "long", "source") if f"{kind}.{part}" in bank.a}
+            n = len(a["short"])
+            rows = np.arange(n) if most is None or n <= most else np.sort(bank.rng.choice(n, most, replace=False))
+            if time.time() - began > seconds or len(rows) < 64:
+                continue
+            with self.autocast():
+                q = F.normalize(self.encode("S", a["short"][rows], "query", 32), dim=-1)
+                d = F.normalize(self.encode("L", a["long"][rows], "passage", 96), dim=-1)
+            keys = [bank.to(a[part][rows]) for part in a]
+            near = []
+            for part in torch.arange(len(rows), device=self.device).split(2048):
+                s = q[part] @ d.T
+                s[d[part] @ d.T > 0.97] = -1  # the same text in other words is no negative
+                for key in keys:
+                    s[key[part][:, None] == key[None, :]] = -1
+                near.append(s.topk(keep).indices)
+            self.near[kind] = rows, rows[torch.cat(near).cpu().numpy()]
+        self.model.train()
+        return {kind: len(rows) for kind, (rows, _) in self.near.items()}
+
+    def encode(self, store, rows, prefix, most, task=None):
+        """Pooled states [N, H] of any number of texts, those of like length together."""
+        order = np.argsort(self.bank.stores[store].n[rows], kind="stable")
+        out, size = [], 4096 if self.device != "cpu" else 256
+        for part in np.split(order, range(size, len(order), size)):
+            ids, mask = self.bank.stores[store].rows(np.asarray(rows)[part], np.repeat(self.bank.prefix[prefix][None], len(part), 0), most)
+            out.append(self.model.text(ids, mask, task).float())
+        return torch.cat(out)[self.bank.to(np.argsort(order))]
 
     def parallel(self, step, size, prefixes=("query", "passage")):
         lang = self.bank.rng.choice(list(self.joined), p=self.joined_share)
@@ -217,8 +268,8 @@ class Trainer:
         asked.append(("distil", 1.0, self.taught(step, "S", 1536, 32)))
         # A tower that knows nothing would teach the texts to be all alike, which is the quickest way down: it learns alone
         # at first, the decoder's weights join later, the names' side last.
-        drawn, said = self.pictures(step, 768, 0.3, part > 0.15, part < 0.04)
-        asked += [("pictures", 1.0, drawn), ("pictures and names", 0.7, said)]
+        drawn, said = self.pictures(step, 768, 0.2, part > 0.12, part < 0.04)
+        asked += [("pictures", 1.0, drawn), ("pictures and names", 1.0, said)]
         if count % 2:
             asked.append(("wordnet", 0.7, self.pairs(step, "wordnet", 768, (24, 48))))
             asked.append(("names", 0.5, self.across(step, 1024)))
@@ -231,12 +282,12 @@ class Trainer:
     def retrieval(self, part, count):
         step = Step(self, "retrieval")
         lang = self.languages(1)[0]
-        asked = [("debian." + lang, 1.0, self.pairs(step, "debian." + lang, 512, (32, 96), late=160))]
+        asked = [("debian." + lang, 1.0, self.pairs(step, "debian." + lang, 640, (32, 96), late=384))]
         drawn, said = self.pictures(step, 512, 0.3)
         asked += [("pictures", 0.7, drawn), ("pictures and names", 0.7, said)]
         asked.append(("which name", 0.4, self.names(step, 1536)))
         if count % 2:
-            asked.append(("wordnet", 0.6, self.pairs(step, "wordnet", 512, (24, 48), late=160)))
+            asked.append(("wordnet", 0.6, self.pairs(step, "wordnet", 640, (24, 48), late=384)))
         else:
             asked.append(("parallel", 0.3, self.parallel(step, 384)))
         return step, asked
@@ -266,14 +317,7 @@ class Trainer:
         bank, model = self.bank, self.model
         model.eval()
 
-        def encode(store, rows, prefix):
-            out = []
-            for i in range(0, len(rows), 300):
-                part = np.asarray(rows[i: i + 300])
-                ids, mask = bank.stores[store].rows(part, np.repeat(bank.prefix[prefix][None], len(part), 0), 120)
-                out.append(model.text(ids, mask, task).float())
-            return torch.cat(out)
-
+        encode = lambda store, rows, prefix: self.encode(store, rows, prefix, 120, task)
         out = {}
         with self.autocast():
             if task == "code":
@@ -282,7 +326,7 @@ class Trainer:
             for lang in ("en", "de", "fr", "it", "ja"):
                 short, long = bank.a["eval." + lang]
                 out[lang] = recall(encode("V", short, "query"), encode("W", long, "passage"))
-            for split in ("drawing", "thing", "style"):
+            for split in ("drawing", "thing", "style", "photo", "stamp"):
                 seen = model.picture(bank.still(split), task).float()
                 for key in [k for k in bank.a if k.startswith(f"eval.{split}.")]:
                     out[key[5:]] = recall(encode("V", bank.a[key], "query"), seen)
@@ -370,8 +414,16 @@ class Run:
                 p.requires_grad = (".lora_" in name and name.endswith("." + stage)) or (
                     self.projector and stage == "retrieval" and name.startswith("multi_vector_projector.") and "lora" not in name)
 
+    def stored(self, part):
+        """How the matrices are held during this step: (text, tower), None as they are."""
+        rng = self.t.bank.rng
+        if not self.t.extras or (self.stage == "base" and part < STORED_FROM) or rng.random() >= STORED_SHARE:
+            return None, None
+        return "q4_0", "q4_0" if rng.random() < 0.33 else "q8_0"
+
     def losses(self, ask, part):
         with self.t.autocast():
+            self.model.store(*self.stored(part))
             step, asked = ask(part, self.step)
             asked = [x for x in asked if x[2] is not None]
             step.encode()
@@ -409,6 +461,14 @@ class Run:
                 self.log(note=f"too little memory: batches of {self.t.scale:.2f}")
                 self.used += min(time.time() - began, 15.0)
                 continue
+            except Exception:
+                if not self.t.extras:
+                    raise
+                self.t.extras = False  # without what is newest, rather than not at all
+                self.log(note="on without steps as if stored and hard negatives", error=traceback.format_exc())
+                continue
+            finally:
+                self.model.store()
             for name, value in values:
                 sums[name], count[name] = sums.get(name, 0) + value, count.get(name, 0) + 1
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -487,7 +547,7 @@ def main():
         with torch.no_grad():
             model.model.embed_tokens.weight.copy_(bank.table())
             rows = torch.from_numpy(bank.rng.integers(0, len(bank.pixels), 1024)).to(a.device)
-            model.whiten(bank.augment(rows, torch.ones(len(rows), dtype=torch.bool, device=a.device)))
+            model.whiten(bank.augment(rows, torch.ones(len(rows), dtype=torch.bool, device=a.device), torch.zeros(len(rows), dtype=torch.bool, device=a.device)))
             for name, parameter in model.model.named_parameters():
                 if "norm" in name:
                     parameter[TARGET:] = 0  # nothing reads the constant at first
@@ -509,7 +569,11 @@ def main():
                 for lora in (model.multi_vector_projector.lora_A, model.multi_vector_projector.lora_B):
                     lora[stage].copy_(lora["retrieval"])
         rates = {"table": 5 * a.rate, "matrices": a.rate, "tower": 2 * a.rate} if stage == "base" else dict.fromkeys(("table", "matrices", "tower"), a.adapter_rate)
-        looks = (0.1, 0.3, 0.5, 0.75) if stage == "base" else ()
+        looks = (0.1, 0.3, 0.6) if stage == "base" else ()
+        if stage == "retrieval":
+            with run_errors(run):
+                run.stage = stage
+                run.log(mined=trainer.mine(None if cuda else 1500, 0.045 * (a.deadline or a.seconds)))
         spent = seconds * share
         if end:  # what is left is shared by the stages that are left; each looks and writes for a few seconds as well
             left = sum(list(shares.values())[n:])
