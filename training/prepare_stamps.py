@@ -58,7 +58,7 @@ def photographs():
 def stamp(path):
     if path.suffix == ".svg":
         import resvg_py
-        picture = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=path.read_text("utf-8", "replace"), width=2 * SIDE, height=2 * SIDE))))
+        picture = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=path.read_text("utf-8", "replace"), width=2 * SIDE, height=2 * SIDE, dpi=96))))
     else:
         picture = Image.open(path)
     picture = picture.convert("RGBA")
