@@ -86,21 +86,15 @@ class Store:
         ids[inside] = flat.astype(np.int16)
         self.ids, self.device, self.pad = torch.from_numpy(ids).to(device), device, pad
 
-    def rows(self, index, prefix, most, first=None):
-        """index [B], prefix [B, 2..] (ids, -1 behind their end) -> ids [B, T], mask [B, T]; `first` [B] is where each text begins."""
-        n = self.n[index] if first is None else self.n[index] - first
-        n = np.minimum(n, most)
-        lead = (prefix >= 0).sum(1)
-        T = int((n + lead).max() + 7) // 8 * 8
-        to = lambda a: moved(a, self.device)
-        own = self.ids[to(index.astype(np.int64))].long()
-        lead_at, n_at, prefix = to(lead)[:, None], to(n)[:, None], to(prefix.astype(np.int64))
-        at = torch.arange(T, device=self.device)[None, :] - lead_at
-        mask = at < n_at
-        skip = 0 if first is None else to(first.astype(np.int64))[:, None]
-        ids = own.gather(1, (at + skip).clamp(0, own.shape[1] - 1)).masked_fill(~mask, self.pad)
-        before = F.pad(prefix, (0, max(0, T - prefix.shape[1])))[:, :T]
-        return torch.where(at < 0, before, ids), mask.float()
+    def rows(self, told, lead, T):
+        """told [4, B] on the device: the text's number, its tokens from where it begins, that place, its prefix (a row of `lead`
+        [2, 2..], ids and -1 behind their end) -> ids [B, T], mask [B, T]"""
+        index, n, first, prefix = told
+        own, before = self.ids[index].long(), lead[prefix]
+        at = torch.arange(T, device=self.device)[None, :] - (before >= 0).sum(1, keepdim=True)
+        mask = at < n[:, None]
+        ids = own.gather(1, (at + first[:, None]).clamp(0, own.shape[1] - 1)).masked_fill(~mask, self.pad)
+        return torch.where(at < 0, F.pad(before, (0, max(0, T - before.shape[1])))[:, :T], ids), mask.float()
 
 
 class Bank:
@@ -109,7 +103,9 @@ class Bank:
         self.device, self.rng = device, np.random.default_rng(seed)
         self.stores = {s: Store(a.pop(f"{s}.ids"), a.pop(f"{s}.n"), meta["pad"], device) for s in "SLVW"}
         width = max(len(meta["query"]), len(meta["passage"]))
-        self.prefix = {p: np.array(meta[p] + [-1] * (width - len(meta[p]))) for p in ("query", "passage")}
+        self.prefix = {"query": 0, "passage": 1}
+        self.lead = torch.tensor([meta[p] + [-1] * (width - len(meta[p])) for p in self.prefix], device=device)
+        self.lead_n = np.array([len(meta[p]) for p in self.prefix])
         self.languages = meta["languages"]
         self.meanings = self.to(a["meanings"]).float()
         self.also_at, self.also = a["names.also_at"], a["names.also"]
@@ -117,6 +113,7 @@ class Bank:
         # The languages that each emoji has a name in, in front.
         self.spoken, self.spoken_n = np.argsort(a["names.name"] < 0, axis=1, kind="stable"), (a["names.name"] >= 0).sum(1)
         self.pixels = self.to(a.pop("pictures.pixels"))
+        self.may_mirror, self.is_whole = self.to(a.pop("pictures.mirror")), self.to(a.pop("pictures.whole"))
         self.shown = {k: self.to(a.pop(f"eval.{k}.pixels")) for k in ("drawing", "thing", "style", "photo", "stamp", "page")}
         self.cumulated = np.cumsum(a["pictures.weight"].astype(np.float64))
         self.cumulated /= self.cumulated[-1]
@@ -170,7 +167,8 @@ class Bank:
         column = np.concatenate([chars, self.a["names.label"][flat].astype(np.int64)])
         share = np.concatenate([np.ones(len(chars)), np.repeat(1 / many, many)]).astype(np.float32)
         target = torch.zeros(n, count, device=self.device)
-        target[self.to(row), self.to(column)] = self.to(share)
+        row, column = self.to(np.stack([row, column]))
+        target[row, column] = self.to(share)
         return rows, target
 
     # Pictures.
@@ -185,7 +183,8 @@ class Bank:
         if known.any():
             said = said.copy()
             said[known] = self.name(char[known], english)[0]
-        return self.augment(self.to(rows), self.to(self.a["pictures.mirror"][rows]), self.to(self.a["pictures.whole"][rows])), char, thing, said
+        rows = self.to(rows)
+        return self.augment(rows, self.may_mirror[rows], self.is_whole[rows]), char, thing, said
 
     def unpacked(self, pixels):
         x = pixels.int()

@@ -35,9 +35,9 @@ def at_lengths(x, lengths):
 
 
 @exact
-def contrastive(a, b, same=None, lengths=MATRYOSHKA, temperature=TEMPERATURE):
+def contrastive(a, b, same=None, lengths=MATRYOSHKA):
     """Symmetric InfoNCE at every length of Matryoshka; `same` [B, B] marks pairs that are no negatives."""
-    s = at_lengths(a, lengths) @ at_lengths(b, lengths).mT / temperature
+    s = at_lengths(a, lengths) @ at_lengths(b, lengths).mT / TEMPERATURE
     if same is not None:
         s = s.masked_fill(same & ~torch.eye(len(a), dtype=torch.bool, device=a.device), -1e4)
     return ((s.logsumexp(-1) + s.logsumexp(-2)) / 2 - s.diagonal(dim1=-2, dim2=-1)).mean()

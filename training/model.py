@@ -3,6 +3,7 @@ adapters, multi-vector projector) with small numbers, and with the published nam
 
 B = texts or pictures, T = tokens, H = hidden size, D = hidden size of the tower, P = patches of a picture.
 """
+import functools
 import math
 
 import torch
@@ -125,12 +126,17 @@ def attend(q, k, v, causal):
     return torch.matmul(s.softmax(-1).to(v.dtype), v)
 
 
-def text_rotary(positions):
+def rotary(positions):
     """positions [3, T] (time, height, width) -> cos, sin [T, HEAD_DIM]."""
     inverse = THETA ** (-torch.arange(0, HEAD_DIM, 2, device=positions.device).float() / HEAD_DIM)
     angle = torch.cat([positions[i: i + 1].expand(n, -1) for i, n in enumerate(MROPE)]).float().T * inverse
     angle = torch.cat([angle, angle], -1)
     return angle.cos(), angle.sin()
+
+
+@functools.cache
+def rotary_of_text(length, device):
+    return rotary(torch.arange(length, device=device).expand(3, -1))
 
 
 class Attention(nn.Module):
@@ -183,11 +189,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
         self.norm = RMSNorm(H)
 
-    def forward(self, x, positions, task):
-        """x [B, T, H], positions [3, T] -> states after the last norm [B, T, H]"""
-        rotary = text_rotary(positions)
+    def forward(self, x, turned, task):
+        """x [B, T, H], cos and sin of the positions -> states after the last norm [B, T, H]"""
         for layer in self.layers:
-            x = layer(x, rotary, task)
+            x = layer(x, turned, task)
         return self.norm(x)
 
 
@@ -307,11 +312,10 @@ class Model(nn.Module):
 
     def states(self, ids, task=None, drop=0.0):
         """ids [B, T] -> [B, T, H]; a share `drop` of the token vectors is left out."""
-        positions = torch.arange(ids.shape[1], device=ids.device).expand(3, -1)
         x = self.model.embed_tokens(ids)
         if drop:
             x = x * (torch.rand(ids.shape, device=ids.device) >= drop)[..., None]
-        return self.model(x, positions, task)
+        return self.model(x, rotary_of_text(ids.shape[1], ids.device), task)
 
     def text(self, ids, mask, task=None):
         """-> pooled states [B, H], not normalised; mask [B, T] is 1 for tokens."""
@@ -325,7 +329,7 @@ class Model(nn.Module):
         B, n, _ = seen.shape
         head, tail = self.model.embed_tokens(self.frame).split([4, 1])
         x = torch.cat([head.expand(B, -1, -1), seen.to(head.dtype), tail.expand(B, -1, -1)], 1)
-        return self.model(x, self.positions, task)[:, 3:]
+        return self.model(x, rotary(self.positions), task)[:, 3:]
 
     def picture(self, pixels, task=None):
         return self.picture_states(pixels, task).mean(1)

@@ -106,7 +106,7 @@ class Run:
     def stored(self, part):
         """How the matrices are held during this step: (text, tower), None as they are."""
         rng = self.t.bank.rng
-        if not self.t.extras or (self.stage == "base" and part < STORED_FROM) or rng.random() >= STORED_SHARE:
+        if not self.t.extras or (self.stage == "base" and part < STORED_FROM and not self.t.begun) or rng.random() >= STORED_SHARE:
             return None, None
         return "q4_0", "q4_0" if rng.random() < 0.33 else "q8_0"
 
@@ -206,6 +206,7 @@ def main():
     p.add_argument("--save-every", type=float, default=60)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--begin", help="weights of an earlier run (a state dict in f32 or f16, or weights-* joined by cat) to begin with, instead of afresh")
+    p.add_argument("--shares", nargs=4, type=float, default=list(SHARES.values()), help="of the time: " + ", ".join(SHARES))
     p.add_argument("--stages", nargs="+", choices=SHARES, default=list(SHARES), help="with --begin; the others stay as they are")
     a = p.parse_args()
     cuda = a.device.startswith("cuda")
@@ -231,6 +232,11 @@ def main():
     elif a.begin:
         model.start()
         model.load_state_dict({k: v.float() for k, v in torch.load(a.begin, map_location=a.device).items()})
+        if "base" in a.stages:  # which moves: what was added to it for two tasks begins anew
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    if "lora_B" in name and not name.endswith(".code"):
+                        parameter.zero_()
     else:
         model.start()
         with torch.no_grad():
@@ -240,6 +246,7 @@ def main():
             for name, parameter in model.model.named_parameters():
                 if "norm" in name:
                     parameter[TARGET:] = 0  # nothing reads the constant at first
+    trainer.begun = bool(a.begin)
     run = Run(a.run, a.out, trainer, a)
     with run_errors(run):
         run.look(start=True, device=torch.cuda.get_device_name() if cuda else "cpu", torch=torch.__version__, arguments=vars(a),
@@ -248,7 +255,8 @@ def main():
     if a.deadline:
         end = STARTED + a.deadline - 12
     steps = {"base": trainer.base, "retrieval": trainer.retrieval, "text-matching": trainer.matching, "code": trainer.code}
-    shares = {s: SHARES[s] / sum(SHARES[s] for s in a.stages) for s in SHARES if s in a.stages}
+    shares = {s: n for s, n in zip(SHARES, a.shares) if s in a.stages}
+    shares = {s: n / sum(shares.values()) for s, n in shares.items()}
     done = list(shares).index(resumed["stage"]) if resumed else 0
     for n, (stage, share) in enumerate(shares.items()):
         if n < done or run.stop:
@@ -257,7 +265,7 @@ def main():
             with torch.no_grad():  # the additions begin where retrieval's projector ended
                 for lora in (model.multi_vector_projector.lora_A, model.multi_vector_projector.lora_B):
                     lora[stage].copy_(lora["retrieval"])
-        rates = {"table": 5 * a.rate, "matrices": a.rate, "tower": 2 * a.rate} if stage == "base" else dict.fromkeys(("table", "matrices", "tower"), a.adapter_rate)
+        rates = {"table": 5 * a.rate, "matrices": a.rate, "tower": 2 * a.rate} if stage == "base" else dict.fromkeys(("table", "matrices", "tower"), a.adapter_rate * (0.5 if stage == "retrieval" else 1))
         looks = (0.1, 0.3, 0.6) if stage == "base" else ()
         if stage == "retrieval":
             with run_errors(run):

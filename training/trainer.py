@@ -10,23 +10,22 @@ import torch.nn.functional as F
 
 from losses import TEMPERATURE, alike, classified, contrastive, distil, late_interaction, recall
 
-DEBIAN = {"en": 0.33, "de": 0.13, "fr": 0.13, "it": 0.12, "ja": 0.09, "pt": 0.05, "ko": 0.05, "ru": 0.04, "pl": 0.04, "es": 0.02}
-HARD = 0.04  # the temperature among hard negatives
+DEBIAN = {"en": 0.26, "de": 0.13, "fr": 0.15, "it": 0.20, "ja": 0.09, "pt": 0.06, "ko": 0.04, "ru": 0.03, "pl": 0.03, "es": 0.01}
 LATE_MOST = 512  # pairs of one late interaction: their likenesses are [B, B, tokens, tokens]
 
 
 class Step:
     """The texts of one step: asked for first, then encoded together, those of like length in one go."""
-    WIDTHS = (8, 16, 32, 64)
-
     def __init__(self, trainer, task=None, drop=0.0):
         self.t, self.task, self.drop, self.groups = trainer, task, drop, {}
-        self.few = 256 if trainer.device != "cpu" else 64  # so few rows are no batch of their own
+        # On a GPU starting an operation takes longer than the operation: few batches, whatever is padded in them.
+        self.widths = (8, 16, 32, 64) if trainer.device == "cpu" else (14, 48)
+        self.few = 64 if trainer.device == "cpu" else 400  # so few rows are no batch of their own
 
     def want(self, store, rows, prefix, most, tokens=False):
         """Where the vectors will be found; with `tokens` the states of all tokens are kept as well."""
         group = self.groups.setdefault((store, tokens), [])
-        group.append((np.asarray(rows), np.repeat(self.t.bank.prefix[prefix][None], len(rows), 0), np.full(len(rows), most)))
+        group.append((np.asarray(rows), np.full(len(rows), self.t.bank.prefix[prefix]), np.full(len(rows), most)))
         return (store, tokens), len(group) - 1
 
     def encode(self):
@@ -37,25 +36,28 @@ class Step:
             n, first = bank.stores[store].n[index], np.zeros(len(index), np.int64)
             if store == "L" and self.drop:  # a long text begins somewhere, so that no part of it is learnt by heart
                 first = np.where(bank.rng.random(len(index)) < 0.4, (bank.rng.random(len(index)) * 0.4 * n).astype(np.int64), 0)
-            sizes = [len(rows) for rows, _, _ in group]
-            if tokens:
-                pooled, states, mask = self.forward(store, index, prefix, most, first)
-                for i, part in enumerate(zip(pooled.split(sizes), states.split(sizes), mask.split(sizes))):
-                    self.parts[key, i] = part
-                continue
-            width = np.minimum(n - first, most) + (prefix >= 0).sum(1)
-            bucket = np.searchsorted(self.WIDTHS, width)
-            for b in range(len(self.WIDTHS)):
+            n = np.minimum(n - first, most)
+            width = n + bank.lead_n[prefix]
+            bucket = np.zeros(len(width), np.int64) if tokens else np.searchsorted(self.widths, width)
+            for b in range(len(self.widths)):
                 if (bucket == b).sum() < self.few:
                     bucket[bucket == b] = b + 1
             order = np.argsort(bucket, kind="stable")
-            out = [self.forward(store, index[r], prefix[r], most[r], first[r])[0] for r in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1)]
-            pooled = torch.cat(out)[bank.to(np.argsort(order))]
-            for i, part in enumerate(pooled.split(sizes)):
-                self.parts[key, i] = (part,)
+            back = np.argsort(order)
+            told = bank.to(np.stack([index[order], n[order], first[order], prefix[order], back]))
+            ends, out = np.flatnonzero(np.diff(bucket[order], append=-1)) + 1, []
+            for start, end in zip([0, *ends[:-1]], ends):
+                T = int(width[order[start: end]].max() + 7) // 8 * 8
+                out.append(self.forward(store, told[:4, start: end], T))
+            sizes = [len(rows) for rows, _, _ in group]
+            if tokens:
+                self.parts |= {(key, i): part for i, part in enumerate(zip(*(x.split(sizes) for x in out[0])))}
+            else:
+                pooled = torch.cat([pooled for pooled, _, _ in out])[told[4]]
+                self.parts |= {(key, i): (part,) for i, part in enumerate(pooled.split(sizes))}
 
-    def forward(self, store, index, prefix, most, first):
-        ids, mask = self.t.bank.stores[store].rows(index, prefix, most, first)
+    def forward(self, store, told, T):
+        ids, mask = self.t.bank.stores[store].rows(told, self.t.bank.lead, T)
         states = self.t.model.states(ids, self.task, self.drop if store == "L" else 0.0)
         return ((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).float(), states, mask
 
@@ -76,6 +78,7 @@ class Trainer:
         roots = np.array([math.sqrt(v.shape[1]) for v in self.joined.values()])
         self.joined_share = roots / roots.sum()
         self.device = bank.device
+        self.begun = False  # with weights that know something
         self.extras = True  # steps as if stored, hard negatives: left out after an error in them
         self.near = {}
 
@@ -84,33 +87,32 @@ class Trainer:
 
     def same(self, *keys):
         """[B, B]: rows that are equal in one of the keys"""
-        out = None
-        for key in keys:
-            k = self.bank.to(np.asarray(key))
-            equal = k[:, None] == k[None, :]
-            out = equal if out is None else out | equal
-        return out
+        k = self.bank.to(np.stack(keys))
+        return (k[:, :, None] == k[:, None, :]).any(0)
 
     # What can be asked of a step: each returns a function that gives the loss after the texts have been encoded.
 
     def pairs(self, step, kind, size, widths, prefixes=("query", "passage"), late=0):
         a, n = self.bank.a, len(self.bank.a[f"{kind}.short"])
         hard = self.extras and kind in self.near
-        rows = self.neighbours(kind, self.size(size, n)) if hard else self.bank.next(kind, n, self.size(size, n))
+        rows = self.bank.next(kind, n, self.size(size, n))
+        if hard:  # some neighbourhoods in front, where the late interaction is, and the others at random
+            near = self.neighbours(kind, len(rows) // 4)
+            rows = np.concatenate([near, rows[~np.isin(rows, near)][: len(rows) - len(near)]])
         code = kind == "code"
         said, told = a[f"{kind}.short"][rows], a[f"{kind}.long"][rows]
         q = step.want("L" if code else "S", said, prefixes[0], widths[0], late > 0)
         d = step.want("L", told, prefixes[1], widths[1], late > 0)
         keys = [said, told] + ([a[f"{kind}.source"][rows]] if f"{kind}.source" in a else [])
-        return lambda: self.both(step, q, d, self.same(*keys), late, HARD if hard else TEMPERATURE)
+        return lambda: self.both(step, q, d, self.same(*keys), late)
 
-    def both(self, step, q, d, same, late, temperature=TEMPERATURE):
-        loss = contrastive(step[q], step[d], same, temperature=temperature)
+    def both(self, step, q, d, same, late):
+        loss = contrastive(step[q], step[d], same)
         if not late:
             return loss
         model, n = self.model, self.size(late, min(LATE_MOST, len(step[q])))
         (sq, mq), (sd, md) = step.tokens(q, n), step.tokens(d, n)
-        scores = late_interaction(model.multi(sq, step.task), mq, model.multi(sd, step.task), md) / temperature
+        scores = late_interaction(model.multi(sq, step.task), mq, model.multi(sd, step.task), md) / TEMPERATURE
         scores = scores.masked_fill(same[:n, :n].clone().fill_diagonal_(False), -1e4)
         labels = torch.arange(n, device=scores.device)
         return loss + (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
@@ -151,10 +153,13 @@ class Trainer:
 
     def encode(self, store, rows, prefix, most, task=None):
         """Pooled states [N, H] of any number of texts, those of like length together."""
-        order = np.argsort(self.bank.stores[store].n[rows], kind="stable")
+        rows, lead = np.asarray(rows), self.bank.prefix[prefix]
+        n = np.minimum(self.bank.stores[store].n[rows], most)
+        order = np.argsort(n, kind="stable")
         out, size = [], 4096 if self.device != "cpu" else 256
         for part in np.split(order, range(size, len(order), size)):
-            ids, mask = self.bank.stores[store].rows(np.asarray(rows)[part], np.repeat(self.bank.prefix[prefix][None], len(part), 0), most)
+            told = self.bank.to(np.stack([rows[part], n[part], np.zeros_like(part), np.full(len(part), lead)]))
+            ids, mask = self.bank.stores[store].rows(told, self.bank.lead, int(n[part].max() + self.bank.lead_n[lead] + 7) // 8 * 8)
             out.append(self.model.text(ids, mask, task).float())
         return torch.cat(out)[self.bank.to(np.argsort(order))]
 
@@ -232,54 +237,55 @@ class Trainer:
 
     # One step of each stage: [(name, weight, loss of the encoded step)].
 
-    def languages(self, n):
-        return self.bank.rng.choice(list(DEBIAN), n, replace=False, p=np.array(list(DEBIAN.values())) / sum(DEBIAN.values()))
+    def language(self):
+        """One of Debian's: those with few descriptions seldom, or they would be learnt by heart."""
+        return self.bank.rng.choice(list(DEBIAN), p=np.array(list(DEBIAN.values())) / sum(DEBIAN.values()))
 
     def base(self, part, count):
         step = Step(self, None, drop=0.08)
-        asked = []
-        for lang in self.languages(2):
-            asked.append(("debian." + lang, 0.5, self.pairs(step, "debian." + lang, 768 if lang == "en" else 512, (32, 96))))
-        asked.append(("which name", 1.0, self.names(step, 3072)))
-        asked.append(("distil", 1.0, self.taught(step, "S", 1536, 32)))
+        lang = self.language()
         # A tower that knows nothing would teach the texts to be all alike, which is the quickest way down: it learns alone
         # at first, the decoder's weights join later, the names' side last.
-        drawn, said = self.pictures(step, 768, 0.2, part > 0.12, part < 0.04)
-        asked += [("pictures", 1.0, drawn), ("pictures and names", 1.0, said)]
+        drawn, said = self.pictures(step, 1024, 0.2, self.begun or part > 0.12, not self.begun and part < 0.04)
+        asked = [("pictures", 1.5, drawn), ("pictures and names", 1.2, said), ("which name", 1.0, self.names(step, 3072))]
+        asked.append(("debian." + lang, 0.4, self.pairs(step, "debian." + lang, 1024, (32, 96))))
         if count % 2:
-            asked.append(("wordnet", 0.7, self.pairs(step, "wordnet", 768, (24, 48))))
-            asked.append(("names", 0.5, self.across(step, 1024)))
+            asked.append(("wordnet", 0.7, self.pairs(step, "wordnet", 1024, (24, 48))))
+            asked.append(("names", 0.6, self.across(step, 1536)))
         else:
-            asked.append(("parallel", 0.7, self.parallel(step, 512)))
-            asked.append(("translations", 0.3, self.declaration(step)))
+            asked.append(("parallel", 0.5, self.parallel(step, 512)))
+            asked.append(("distil", 1.0, self.taught(step, "S", 2048, 32)))
             asked.append(("distil long", 0.7, self.taught(step, "L", 512, 64)))
+            asked.append(("translations", 0.2, self.declaration(step)))
         return step, asked
 
     def retrieval(self, part, count):
-        step = Step(self, "retrieval")
-        lang = self.languages(1)[0]
-        asked = [("debian." + lang, 1.0, self.pairs(step, "debian." + lang, 640, (32, 96), late=384))]
-        drawn, said = self.pictures(step, 512, 0.3)
-        asked += [("pictures", 0.7, drawn), ("pictures and names", 0.7, said)]
-        asked.append(("which name", 0.4, self.names(step, 1536)))
+        """Descriptions and terms in turns: many drawn at random, as what is searched is, and a quarter among neighbours."""
+        step = Step(self, "retrieval", drop=0.08)
         if count % 2:
-            asked.append(("wordnet", 0.6, self.pairs(step, "wordnet", 640, (24, 48), late=384)))
+            asked = [("wordnet", 1.0, self.pairs(step, "wordnet", 1536, (24, 48), late=320))]
+            asked.append(("which name", 0.4, self.names(step, 1536)))
         else:
-            asked.append(("parallel", 0.3, self.parallel(step, 384)))
+            lang = self.language()
+            asked = [("debian." + lang, 1.0, self.pairs(step, "debian." + lang, 1536, (32, 96), late=320))]
+            drawn, said = self.pictures(step, 768, 0.2)
+            asked += [("pictures", 0.7, drawn), ("pictures and names", 0.7, said)]
         return step, asked
 
     def matching(self, part, count):
         step = Step(self, "text-matching")
-        asked = [("likeness", 1.0, self.likeness(step, 1024))]
-        asked.append(("distil long", 0.25, self.taught(step, "L", 512, 48, "query")))
-        asked.append(("distil", 0.25, self.taught(step, "S", 1024, 32, "query")))
+        asked = [("likeness", 1.0, self.likeness(step, 1536))]
         if count % 2:
+            asked.append(("distil long", 0.25, self.taught(step, "L", 512, 48, "query")))
+        else:
+            asked.append(("distil", 0.25, self.taught(step, "S", 1024, 32, "query")))
+        if count % 4 == 0:
+            asked.append(("parallel", 0.2, self.parallel(step, 384, ("query", "query"))))
+            asked.append(("translations", 0.2, self.declaration(step, ("query", "query"))))
+        if count % 4 == 2:
             asked.append(("names", 0.2, self.across(step, 768, late=128)))
             drawn, said = self.pictures(step, 384, 0.3)
             asked += [("pictures", 0.15, drawn), ("pictures and names", 0.15, said)]
-        else:
-            asked.append(("parallel", 0.2, self.parallel(step, 384, ("query", "query"))))
-            asked.append(("translations", 0.2, self.declaration(step, ("query", "query"))))
         return step, asked
 
     def code(self, part, count):
