@@ -81,29 +81,41 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
   }
 //# if has_coordinates
-  // 32 coordinates at a time; the invocations of each share its blocks and add up.
+  // 32 coordinates of each group; the invocations of each share its blocks and add up. All groups at
+  // once: with few rows the loads of A have to wait for memory, so as many as can be are under way.
   let lanes = WIDTH / 32u;
-  for (var first = 0u; first < {{ coordinates }}u; first += 32u) {
-    let r = min(first + l % 32u, {{ coordinates }}u - 1u);
-    var sum = 0.0;
+  for (var first = 0u; first < {{ coordinates }}u; first += 32u * {{ coordinate_groups }}u) {
+//# for g in coordinate_groups
+    let r$g = min(first + 32u * $gu + l % 32u, {{ coordinates }}u - 1u);
+    var sum$g = 0.0;
+//# end
     workgroupBarrier();
     for (var kb = l / 32u; kb < ({{ h4 }}u + 7u) / 8u; kb += lanes) {
       let at = kb * 8u;
+//# for g in coordinate_groups
 //# for o in four
-      let w$o = fetch_a(r, kb, $ou);
+      let w$g_$o = fetch_a(r$g, kb, $ou);
+//# end
 //# end
       // Past the end lie zeros of A.
 //# for o in four
-      sum += dot(row[min(at + 2u * $ou, {{ h4 }}u - 1u)], w$o.low) + dot(row[min(at + 2u * $ou + 1u, {{ h4 }}u - 1u)], w$o.high);
+      let low$o = row[min(at + 2u * $ou, {{ h4 }}u - 1u)];
+      let high$o = row[min(at + 2u * $ou + 1u, {{ h4 }}u - 1u)];
+//# for g in coordinate_groups
+      sum$g += dot(low$o, w$g_$o.low) + dot(high$o, w$g_$o.high);
+//# end
 //# end
     }
-    partial[l] = sum;
+//# for g in coordinate_groups
     workgroupBarrier();
-    if (l < 32u && first + l < {{ coordinates }}u && is_mine) {
+    partial[l] = sum$g;
+    workgroupBarrier();
+    if (l < 32u && first + 32u * $gu + l < {{ coordinates }}u && is_mine) {
       var all = 0.0;
       for (var i = 0u; i < lanes; i++) { all += partial[i * 32u + l]; }
-      n[m * {{ n_stride }}u + 4u * {{ h4 }}u + first + l] = all;
+      n[m * {{ n_stride }}u + 4u * {{ h4 }}u + first + 32u * $gu + l] = all;
     }
+//# end
   }
 //# end
 }

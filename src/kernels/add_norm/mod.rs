@@ -97,6 +97,8 @@ impl AddNorm<'_> {
     ) -> Option<(Tensor<2>, Tensor<2>)> {
         /// Widest row: it lies in workgroup memory beside a number of each invocation.
         const MAX_WIDTH: usize = 3 << 10;
+        /// Each group of 32 takes registers for a block of A.
+        const MAX_COORDINATE_GROUPS: usize = 3;
         let [m, h] = x.dims();
         let rank = update
             .and_then(|update| update.low_rank)
@@ -173,6 +175,10 @@ impl AddNorm<'_> {
                 ("update".into(), usize::from(update.is_some())),
                 ("update_rank".into(), usize::from(rank > 0)),
                 ("has_coordinates".into(), usize::from(coordinates > 0)),
+                (
+                    "coordinate_groups".into(),
+                    coordinates.div_ceil(32).min(MAX_COORDINATE_GROUPS),
+                ),
             ],
             numbers,
             switches: vec![("scale".into(), format!("{scale:?}f"))],
