@@ -40,8 +40,10 @@ impl<const R: usize, const PAIRS: usize> Kernel for IntTile<R, PAIRS> {
     unsafe fn run<V: Lanes>(self) {
         // SAFETY: the pointers have the extents of their shapes, by the caller's word.
         unsafe {
-            for strip in (0..TILE).step_by(WIDTH * V::N) {
-                for sub in 0..self.n_subs {
+            // Strips inside: where one strip follows itself, compilers keep its f32 sums in
+            // registers from sub-block to sub-block, and the whole ones go to the stack.
+            for sub in 0..self.n_subs {
+                for strip in (0..TILE).step_by(WIDTH * V::N) {
                     let mut acc = [[V::splat_i32(0); WIDTH]; R];
                     let x = self.x.add(sub * PAIRS * R);
                     let w = self.w.add(sub * PAIRS * TILE + strip);
