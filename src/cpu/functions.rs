@@ -54,7 +54,7 @@ pub unsafe fn exp2<V: Lanes>(x: V::F) -> V::F {
         1.339_086_3e-3,
         9.618_083e-3,
         5.550_357e-2,
-        2.402_265_1e-1,
+        2.402_265e-1,
         std::f32::consts::LN_2,
     ];
     // SAFETY: the caller vouches for V.
