@@ -122,7 +122,9 @@ impl Attention<'_> {
                 (y.iter_mut().zip(column.iter().step_by(TILE))).for_each(|(y, o)| *y = *o);
             }
         };
-        threads.run(jobs.len(), || Scratch::new(self.head_dim), job);
+        let most_rows = jobs.iter().map(|job| job.n_rows).max().unwrap_or(0);
+        let scratch = || Scratch::new(most_rows.div_ceil(TILE), self.head_dim);
+        threads.run(jobs.len(), scratch, job);
     }
 
     fn stride(&self) -> usize {
@@ -149,7 +151,8 @@ struct Scratch {
     values: Vec<f32>,
     /// `[KEYS][TILE]`: scores, then weights
     scores: Vec<f32>,
-    tiles: [QueryTile; JOB_TILES],
+    /// As many as the largest job has.
+    tiles: Vec<QueryTile>,
 }
 
 /// 32 rows, and what was summed for them; all `[..][TILE]`.
@@ -166,7 +169,7 @@ struct QueryTile {
 }
 
 impl Scratch {
-    fn new(head_dim: usize) -> Self {
+    fn new(n_tiles: usize, head_dim: usize) -> Self {
         let panels = vec![0.0; head_dim.div_ceil(PANEL_DIMS) * KEYS * PANEL_ROW];
         let tile = || QueryTile {
             ends: [0; TILE],
@@ -179,7 +182,7 @@ impl Scratch {
             keys: panels.clone(),
             values: panels,
             scores: vec![0.0; KEYS * TILE],
-            tiles: std::array::from_fn(|_| tile()),
+            tiles: (0..n_tiles).map(|_| tile()).collect(),
         }
     }
 }

@@ -73,6 +73,22 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_sum_of_rows_leaves_out_what_stands_behind_the_width(
+        (m, width, more) in (0usize..40, 1usize..3000, 0usize..70),
+        seed: u64,
+    ) {
+        let x = numbers(seed, m * width, 1.0);
+        let u = numbers(seed ^ 1, m * (width + more), 1.0);
+        let mut y = vec![f32::NAN; m * width];
+        add(threads(2), &x, &u, width, &mut y);
+        for (at, y) in y.iter().enumerate() {
+            prop_assert_eq!(*y, x[at] + u[at / width * (width + more) + at % width]);
+        }
+    }
+}
+
 /// `eˣ` at one level, or `2ˣ`.
 struct Exp<'a>(&'a mut [f32]);
 struct Exp2<'a>(&'a mut [f32]);
