@@ -122,28 +122,22 @@ for (const [where, options] of [
   });
 }
 
-test('a thread of its own writes and reads pieces, gives their buffers back, and is not missed when it ends', async ({ page, site }) => {
-  await Lab.open(page, site);
-  const found = await page.evaluate(() => new Promise((resolve, reject) => {
+/** What the lab's worker tells of the thread that keeps pieces. */
+const ofStoreThread = (page: Page, message: string): Promise<unknown> =>
+  page.evaluate((given) => new Promise((resolve, reject) => {
     const worker = new Worker('store-thread.js', { type: 'module' });
     worker.onmessage = ({ data }) => resolve(data);
     worker.onerror = ({ message }) => reject(new Error(message));
-    worker.postMessage(null);
-  }));
-  expect(found).toEqual({
+    worker.postMessage(given);
+  }), message);
+
+test('a thread of its own writes and reads pieces, gives their buffers back, and is not missed when it ends', async ({ page, site }) => {
+  await Lab.open(page, site);
+  expect(await ofStoreThread(page, 'go')).toEqual({
     ready: true, taken: true, givenBack: true, listed: 12, read: true, sameForAll: true, missing: true, refused: expect.stringContaining('Name is not allowed'),
     goesOn: true, cut: expect.stringContaining('it was ended'), afterwards: true, left: 0,
   });
-});
-
-test('where its script cannot be loaded, the weights are kept all the same', async ({ page, site, context }) => {
-  let refused = 0;
-  await context.route('**/store-worker.js', (route) => (refused++, route.fulfill({ status: 404 })));
-  const host = await serveWeights(TINY);
-  const lab = await Lab.open(page, site);
-  expect(warnings(await works(lab, host.url))).toEqual([]);
-  expect(refused).toBe(1);
-  await isWhole(lab);
+  expect(await ofStoreThread(page, 'without script')).toEqual({ ready: false, kept: true });
 });
 
 test('availability tells what is here and what is still to be fetched', async ({ page, site }) => {

@@ -6,7 +6,21 @@ const pieceOf = (factor) => Uint8Array.from({ length: PIECE_BYTES }, (_, i) => (
 const isSame = (a, b) => a !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);
 const messageOf = (promise) => promise.then(() => 'no failure', ({ message }) => message);
 
-onmessage = async () => {
+/** Whether pieces are kept where the worker's script is missing. */
+async function withoutScript(store) {
+  const Real = globalThis.Worker;
+  globalThis.Worker = class extends Real { constructor(_, options) { super('missing.js', options); } };
+  const thread = StoreThread.over(store);
+  const ready = await thread.ready;
+  const piece = pieceOf(7);
+  const back = await thread.lend('piece', piece);
+  const kept = isSame(back, pieceOf(7)) && isSame(await thread.get('piece', new Uint8Array(PIECE_BYTES)), pieceOf(7));
+  await thread.delete('piece');
+  return { ready, kept };
+}
+
+onmessage = async ({ data }) => {
+  if (data === 'without script') return postMessage(await withoutScript(await openWeightStore('opfs')));
   const store = await openWeightStore('opfs');
   const thread = StoreThread.over(store);
   const found = { ready: await thread.ready };
