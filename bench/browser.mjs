@@ -14,7 +14,7 @@ const { transformSync } = require('esbuild');
  * What it takes for Chromium to choose a graphics card. On Linux WebGPU is behind flags, headless it wants Vulkan
  * throughout, and Dawn leaves `shader-f16` out on NVIDIA's driver, which has it on other systems.
  */
-const HARDWARE_FLAGS = [
+export const HARDWARE_FLAGS = [
   '--enable-unsafe-webgpu', '--ignore-gpu-blocklist',
   ...(process.platform === 'linux' ? ['--enable-features=Vulkan', '--use-angle=vulkan', '--disable-vulkan-surface', '--enable-dawn-features=vulkan_enable_f16_on_nvidia'] : []),
 ];

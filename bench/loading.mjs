@@ -2,10 +2,11 @@
 // How a model comes into a page: what the first download costs beside the network and the disk, what a start
 // from what is kept costs beside a plain read of it, and how much memory the way takes.
 //
-//   node bench/loading.mjs MODEL_DIR [--device webgpu|wasm|none] [--mbit N] [--out FILE]
+//   node bench/loading.mjs MODEL_DIR [--device webgpu|wasm|none] [--hardware] [--mbit N] [--out FILE]
 //
 //   MODEL_DIR  of `jina-embed convert`
 //   --device   what the bytes are handed to; none: nobody, so that loading alone is measured (default webgpu, SwiftShader)
+//   --hardware let Chromium choose its WebGPU adapter (default: SwiftShader)
 //   --mbit     megabits per second of the server (default: as fast as loopback is)
 //   --out      writes the record, JSON
 //
@@ -23,6 +24,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serve } from '../scripts/serve.mjs';
+import { HARDWARE_FLAGS } from './browser.mjs';
 
 const root = resolve(import.meta.dirname, '..');
 const MiB = 1 << 20;
@@ -33,7 +35,7 @@ const ANSWER_MS = 30_000;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { device: { type: 'string', default: 'webgpu' }, mbit: { type: 'string' }, out: { type: 'string' } },
+  options: { device: { type: 'string', default: 'webgpu' }, hardware: { type: 'boolean' }, mbit: { type: 'string' }, out: { type: 'string' } },
 });
 const [directory] = positionals;
 if (directory === undefined) throw new Error('which model? node bench/loading.mjs MODEL_DIR');
@@ -45,7 +47,7 @@ const weights = await serveWeights();
 const site = await serve({ mounts: [{ path: '/', dir: join(root, 'bench/page') }, { path: '/jina-embeddings-web', dir: join(root, 'pkg-config/dist') }], port: 0 });
 const profile = newProfile();
 const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
-const args = ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+const args = ['--no-sandbox', ...(options.hardware ? HARDWARE_FLAGS : ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'])];
 const log = (line) => console.error(line);
 try {
   const record = await measure();
@@ -92,6 +94,7 @@ async function measure() {
     chromium: execFileSync(executablePath, ['--version'], { stdio: ['ignore', 'pipe', 'ignore'] }).toString().replace(/[^\d.]*([\d.]*)[^]*/, '$1'),
     model: { n_bytes: nBytes, n_files: files.length, hidden_size: config?.hidden_size, layers: config?.num_hidden_layers, has_pieces: files.every(({ pieces }) => pieces !== undefined) },
     device,
+    ...(options.hardware && { hardware: true }),
     server_mbit: options.mbit ?? 'loopback',
     network_ms, disk_ms, first,
     first_to_slower_of_network_and_disk: ratio(first.ms, Math.max(network_ms, disk_ms)),

@@ -1,5 +1,5 @@
 // What loading is held against, and loading itself without the device. All times in milliseconds.
-import { Keeper, loadFile, openWeightStore, remoteFacts } from '/jina-embeddings-web/weights.js';
+import { Keeper, loadFile, openWeightStore, remoteFacts, Rooms, ROOMS, StoreThread } from '/jina-embeddings-web/weights.js';
 
 const PIECE_BYTES = 2 << 20;
 /** Of one request, as the package makes them. */
@@ -73,7 +73,7 @@ const measurements = {
   async load(model) {
     const files = await planOf(model);
     const { signal } = new AbortController();
-    const store = await openWeightStore('opfs');
+    const kept = await openWeightStore('opfs');
     const uncached = [];
     const open = async (url, method, _signal, { range } = {}) => {
       const response = await fetch(url, { method, cache: 'no-store', ...(range && { headers: { range: `bytes=${range.start}-${range.end - 1}` } }) });
@@ -91,14 +91,17 @@ const measurements = {
       };
     };
     const start = performance.now();
+    const store = StoreThread.over(kept) ?? kept;
     const facts = await remoteFacts(files, open, signal);
     const keeper = new Keeper({ store, isBrowsersStore: true, folder: model, signal, onProgress: (event) => uncached.push(event) });
     await keeper.askForRoom(files, facts);
-    const rangeOrigins = new Set(), rooms = [];
+    const rangeOrigins = new Set(), rooms = new Rooms(ROOMS);
     for (const [i, file] of files.entries()) {
       await keeper.withKept(file, facts[i], (keeping) => loadFile(file, keeping, { open, signal, rangeOrigins, rooms, retryPauseMs: 250, onBytes: () => undefined, sink: () => undefined }));
     }
-    return { ms: since(start), uncached };
+    const ms = since(start);
+    if (store !== kept) store.close();
+    return { ms, uncached };
   },
 };
 

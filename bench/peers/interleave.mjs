@@ -54,15 +54,17 @@ export async function runCase({ engines, input, reference, repeats, caseSeconds,
     }
   }
   const timed = entries.filter(({ entry }) => !entry.absent && !entry.error);
-  const roundMs = timed.reduce((sum, { entry }) => sum + entry.first_ms, 0);
-  const n = Math.max(1, Math.min(repeats, Math.floor(caseSeconds * 1e3 / roundMs)));
-  for (let i = 0; i < n; i += 1) {
+  let n = 0;
+  // The first calls say nothing of a round: on a graphics card they are hundreds of times as long.
+  for (let spentMs = 0, roundMs = 0; n === 0 || (n < repeats && spentMs + roundMs <= caseSeconds * 1e3); n += 1, spentMs += roundMs) {
+    roundMs = 0;
     for (let turn = 0; turn < timed.length; turn += 1) {
-      const { entry, embed } = timed[(i + turn) % timed.length];
+      const { entry, embed } = timed[(n + turn) % timed.length];
       if (entry.error) continue;
       try {
         const { ms } = await embed(input);
         (entry.times_ms ??= []).push(round(ms));
+        roundMs += ms;
       } catch (error) {
         entry.error = String(error.message).split('\n')[0];
       }

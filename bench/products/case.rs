@@ -2,8 +2,11 @@
 //!
 //! Natively a library for `native.rs`; in WebAssembly the module that `wasm.mjs` loads.
 
+#[cfg(all(target_family = "wasm", feature = "relaxed"))]
+mod relaxed;
+
 use jina_embeddings_web::{
-    cpu::{Level, Matrix, MatrixBuilder, Product, Rows, Threads},
+    cpu::{Attention, Level, Matrix, MatrixBuilder, Product, Rows, Threads},
     gguf::{self, TensorType},
 };
 
@@ -18,6 +21,44 @@ pub struct Case {
     pub x: Vec<f32>,
     /// `[M, N]`
     pub y: Vec<f32>,
+}
+
+/// Causal attention of one text with random numbers, of the published model's heads.
+pub struct Heads {
+    /// `[M, (N + 2 G) * D]`
+    qkv: Vec<f32>,
+    /// `[M, N * D]`
+    y: Vec<f32>,
+}
+
+impl Heads {
+    const N: usize = 16;
+    const G: usize = 2;
+    const D: usize = 128;
+
+    pub fn new(m: usize) -> Heads {
+        Heads {
+            qkv: numbers(5, m * (Self::N + 2 * Self::G) * Self::D),
+            y: vec![0.0; m * Self::N * Self::D],
+        }
+    }
+
+    pub fn run(&mut self, level: Level, threads: Threads) {
+        let m = self.y.len() / (Self::N * Self::D);
+        let attention = Attention {
+            n_heads: Self::N,
+            n_kv_heads: Self::G,
+            head_dim: Self::D,
+            spans: &[m],
+            is_causal: true,
+        };
+        attention.run(level, threads, &self.qkv, &mut self.y);
+    }
+
+    /// Multiplications and additions of scores and values that a text of m tokens needs.
+    pub fn operations(m: usize) -> f64 {
+        4.0 * (Self::N * Self::D) as f64 * (m * (m + 1) / 2) as f64
+    }
 }
 
 /// Numbers in `-1..1` that depend on the seed alone (a linear congruence).
@@ -103,6 +144,7 @@ mod face {
 
     thread_local! {
         static CASE: RefCell<Option<Case>> = const { RefCell::new(None) };
+        static HEADS: RefCell<Option<Heads>> = const { RefCell::new(None) };
     }
 
     /// Makes a case; 0 where that failed.
@@ -126,5 +168,76 @@ mod face {
     #[unsafe(no_mangle)]
     extern "C" fn error() -> f64 {
         CASE.with_borrow(|case| case.as_ref().map_or(f64::NAN, Case::error))
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn set_up_attention(m: usize) -> f64 {
+        HEADS.set(Some(Heads::new(m)));
+        Heads::operations(m)
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn run_attention() {
+        HEADS.with_borrow_mut(|heads| {
+            if let Some(heads) = heads {
+                heads.run(Level::best(), Threads::ONE);
+            }
+        });
+    }
+
+    #[cfg(feature = "relaxed")]
+    mod with_relaxed {
+        use super::*;
+        use crate::relaxed::{Floats, Matrix};
+
+        enum Form {
+            Dot(Matrix),
+            Float(Floats),
+        }
+
+        thread_local! {
+            static FORM: RefCell<Option<Form>> = const { RefCell::new(None) };
+        }
+
+        /// The matrix of the case in its relaxed form; 0 where its type has none.
+        #[unsafe(no_mangle)]
+        extern "C" fn set_up_relaxed(type_id: u32) -> u32 {
+            let form = TensorType::from_id(type_id).and_then(|it| match it {
+                TensorType::F32 => CASE
+                    .with_borrow(|case| Some(Form::Float(Floats::new([N, K], &case.as_ref()?.w)))),
+                _ => Some(Form::Dot(Matrix::new(it, [N, K], &blocks(it))?)),
+            });
+            let is_made = form.is_some();
+            FORM.set(form);
+            u32::from(is_made)
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn run_relaxed() {
+            with(|form, Case { x, y, .. }| match form {
+                Form::Dot(matrix) => matrix.multiply(x, y),
+                Form::Float(matrix) => matrix.multiply::<true>(x, y),
+            });
+        }
+
+        /// The f32 product in the same loops, without the fused multiply-add.
+        #[unsafe(no_mangle)]
+        extern "C" fn run_unfused() {
+            with(|form, Case { x, y, .. }| {
+                if let Form::Float(matrix) = form {
+                    matrix.multiply::<false>(x, y);
+                }
+            });
+        }
+
+        fn with(work: impl Fn(&Form, &mut Case)) {
+            FORM.with_borrow(|form| {
+                CASE.with_borrow_mut(|case| {
+                    if let (Some(form), Some(case)) = (form, case) {
+                        work(form, case);
+                    }
+                });
+            });
+        }
     }
 }

@@ -34,6 +34,6 @@ pub use attention::Attention;
 pub use error::Error;
 pub use matrix::{Matrix, MatrixBuilder};
 pub use product::{Finish, Part, Product, Update};
-pub use rows::{rms_norm, rope};
+pub use rows::{add, rms_norm, rope};
 pub use simd::Level;
 pub use threads::Threads;

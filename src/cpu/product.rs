@@ -393,10 +393,8 @@ unsafe fn floats<V: Lanes>(
         let c = &mut sums[start * TILE..][..rows * TILE];
         // SAFETY: the slices have the extents of the tile's shapes; the caller vouches for V.
         unsafe {
-            with_rows!(V, rows, R => FloatTile::<R, true> {
+            with_rows!(V, rows, R => FloatTile::<R, 1, R, true> {
                 x: x.as_ptr(),
-                x_row: 1,
-                x_k: R,
                 w: w.as_ptr(),
                 n_k,
                 c: c.as_mut_ptr(),

@@ -374,18 +374,16 @@ fn a_gate_passes_through_silu_before_it_meets_up() {
 }
 
 #[test]
-fn a_float_tile_reads_rows_where_they_lie() {
-    struct Strided<'a>(&'a [f32], &'a [f32], &'a mut [f32]);
-    impl Kernel for Strided<'_> {
+fn a_float_tile_reads_rows_where_they_lie_and_adds_only_where_told() {
+    struct Strided<'a, const ADD: bool>(&'a [f32], &'a [f32], &'a mut [f32]);
+    impl<const ADD: bool> Kernel for Strided<'_, ADD> {
         type Output = ();
         #[inline(always)]
         unsafe fn run<V: Lanes>(self) {
             // SAFETY: 3 rows of 5 in x, 5 rows of TILE in w, 3 in c.
             unsafe {
-                V::vectorize(FloatTile::<3, false> {
+                V::vectorize(FloatTile::<3, 7, 1, ADD> {
                     x: self.0.as_ptr(),
-                    x_row: 7,
-                    x_k: 1,
                     w: self.1.as_ptr(),
                     n_k: 5,
                     c: self.2.as_mut_ptr(),
@@ -395,13 +393,15 @@ fn a_float_tile_reads_rows_where_they_lie() {
     }
     let (x, w) = (numbers(1, 3 * 7, 1.0), numbers(2, 5 * TILE, 1.0));
     for level in Level::available() {
-        let mut c = vec![1.0; 3 * TILE];
-        level.run(Strided(&x, &w, &mut c));
-        for (at, found) in c.iter().enumerate() {
+        let (mut added, mut replaced) = (vec![1.0; 3 * TILE], vec![f32::NAN; 3 * TILE]);
+        level.run(Strided::<true>(&x, &w, &mut added));
+        level.run(Strided::<false>(&x, &w, &mut replaced));
+        for (at, (added, replaced)) in added.iter().zip(replaced).enumerate() {
             let (row, lane) = (at / TILE, at % TILE);
             let w: Vec<f32> = w[lane..].iter().step_by(TILE).copied().collect();
-            let needed = 1.0 + dot(&x[row * 7..][..5], &w);
-            assert!((f64::from(*found) - needed).abs() < 1e-5);
+            let needed = dot(&x[row * 7..][..5], &w);
+            assert!((f64::from(*added) - 1.0 - needed).abs() < 1e-5);
+            assert!((f64::from(replaced) - needed).abs() < 1e-5);
         }
     }
 }

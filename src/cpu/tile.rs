@@ -40,8 +40,10 @@ impl<const R: usize, const PAIRS: usize> Kernel for IntTile<R, PAIRS> {
     unsafe fn run<V: Lanes>(self) {
         // SAFETY: the pointers have the extents of their shapes, by the caller's word.
         unsafe {
-            for strip in (0..TILE).step_by(WIDTH * V::N) {
-                for sub in 0..self.n_subs {
+            // Strips inside: where one strip follows itself, compilers keep its f32 sums in
+            // registers from sub-block to sub-block, and the whole ones go to the stack.
+            for sub in 0..self.n_subs {
+                for strip in (0..TILE).step_by(WIDTH * V::N) {
                     let mut acc = [[V::splat_i32(0); WIDTH]; R];
                     let x = self.x.add(sub * PAIRS * R);
                     let w = self.w.add(sub * PAIRS * TILE + strip);
@@ -85,11 +87,11 @@ impl<const R: usize, const PAIRS: usize> Kernel for IntTile<R, PAIRS> {
 
 /// `c[r][n] += Σ_k x[r][k] w[k][n]` in f32.
 ///
-/// - `PACKED`: x is `[K][R]`; else row r of x begins at `r * x_row` and k lies `k * x_k` further
-pub struct FloatTile<const R: usize, const PACKED: bool> {
+/// - `ROW`, `STEP`: numbers from a row of x to the next, and from a k to the next. They are
+///   constants so that one register leads to all rows.
+/// - `ADD`: or else the sum takes the place of what is there
+pub struct FloatTile<const R: usize, const ROW: usize, const STEP: usize, const ADD: bool> {
     pub x: *const f32,
-    pub x_row: usize,
-    pub x_k: usize,
     /// `[K][TILE]`
     pub w: *const f32,
     pub n_k: usize,
@@ -97,15 +99,13 @@ pub struct FloatTile<const R: usize, const PACKED: bool> {
     pub c: *mut f32,
 }
 
-impl<const R: usize, const PACKED: bool> Kernel for FloatTile<R, PACKED> {
+impl<const R: usize, const ROW: usize, const STEP: usize, const ADD: bool> Kernel
+    for FloatTile<R, ROW, STEP, ADD>
+{
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let (x_row, x_k) = match PACKED {
-            true => (1, R),
-            false => (self.x_row, self.x_k),
-        };
         // SAFETY: the pointers have the extents of their shapes, by the caller's word.
         unsafe {
             for strip in (0..TILE).step_by(WIDTH * V::N) {
@@ -116,7 +116,7 @@ impl<const R: usize, const PACKED: bool> Kernel for FloatTile<R, PACKED> {
                     let w: [V::F; WIDTH] =
                         std::array::from_fn(|v| V::load(self.w.add(k * TILE + strip + v * V::N)));
                     for (r, acc) in acc.iter_mut().enumerate() {
-                        let x = V::splat(*self.x.add(k * x_k + r * x_row));
+                        let x = V::splat(*self.x.add(k * STEP + r * ROW));
                         for (acc, w) in acc.iter_mut().zip(w) {
                             *acc = V::mul_add(w, x, *acc);
                         }
@@ -125,7 +125,11 @@ impl<const R: usize, const PACKED: bool> Kernel for FloatTile<R, PACKED> {
                 for (r, acc) in acc.iter().enumerate() {
                     for (v, acc) in acc.iter().enumerate() {
                         let c = c.add(r * TILE + v * V::N);
-                        V::store(V::add(V::load(c), *acc), c);
+                        let sum = match ADD {
+                            true => V::add(V::load(c), *acc),
+                            false => *acc,
+                        };
+                        V::store(sum, c);
                     }
                 }
             }

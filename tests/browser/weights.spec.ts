@@ -122,6 +122,24 @@ for (const [where, options] of [
   });
 }
 
+/** What the lab's worker tells of the thread that keeps pieces. */
+const ofStoreThread = (page: Page, message: string): Promise<unknown> =>
+  page.evaluate((given) => new Promise((resolve, reject) => {
+    const worker = new Worker('store-thread.js', { type: 'module' });
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = ({ message }) => reject(new Error(message));
+    worker.postMessage(given);
+  }), message);
+
+test('a thread of its own writes and reads pieces, gives their buffers back, and is not missed when it ends', async ({ page, site }) => {
+  await Lab.open(page, site);
+  expect(await ofStoreThread(page, 'go')).toEqual({
+    ready: true, taken: true, givenBack: true, listed: 12, read: true, sameForAll: true, missing: true, refused: expect.stringContaining('Name is not allowed'),
+    goesOn: true, cut: expect.stringContaining('it was ended'), afterwards: true, left: 0,
+  });
+  expect(await ofStoreThread(page, 'without script')).toEqual({ ready: false, kept: true });
+});
+
 test('availability tells what is here and what is still to be fetched', async ({ page, site }) => {
   const host = await serveWeights(TINY);
   const lab = await Lab.open(page, site);

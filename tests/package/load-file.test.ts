@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { loadFile, SLICE_BYTES, type FileHooks } from '../../www/lib/weights/load-file.js';
+import { loadFile, ROOMS, SLICE_BYTES, type FileHooks } from '../../www/lib/weights/load-file.js';
+import { Rooms } from '../../www/lib/weights/rooms.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import { PIECE_BYTES, type PlannedFile } from '../../www/lib/model-files.js';
 import { pieceName, type KeptFile } from '../../www/lib/weights/kept.js';
@@ -21,7 +22,7 @@ const serve = async (answer: Answer): Promise<string> => {
 
 const file = (facts: Partial<PlannedFile>): PlannedFile => ({ role: 'text', name: 'f', source: { url: 'https://host.example/f' }, nBytes: undefined, sha256: undefined, pieces: undefined, ...facts });
 const hooks = (more: Partial<FileHooks> = {}): FileHooks => ({
-  open: openWith((url, init) => fetch(url, init)), signal, retryPauseMs: 0, rangeOrigins: new Set(), rooms: [], onBytes: () => undefined, sink: () => undefined, ...more,
+  open: openWith((url, init) => fetch(url, init)), signal, retryPauseMs: 0, rangeOrigins: new Set(), rooms: new Rooms(ROOMS), onBytes: () => undefined, sink: () => undefined, ...more,
 });
 const piecesOf = (bytes: Uint8Array): PlannedFile['pieces'] => ({
   nBytes: PIECE_BYTES,

@@ -5,7 +5,7 @@
  * runtime asks for the adapter of high performance, which headless Chromium on Linux does not give beside one graphics card.
  */
 async function deviceFor(subgroups) {
-  const adapter = await navigator.gpu.requestAdapter();
+  const adapter = await adapterInTime();
   const requiredLimits = {};
   for (const name in adapter.limits) {
     if (typeof adapter.limits[name] === 'number') requiredLimits[name] = adapter.limits[name];
@@ -13,6 +13,16 @@ async function deviceFor(subgroups) {
   const wanted = ['shader-f16', 'timestamp-query', ...(subgroups ? ['subgroups', 'subgroups-f16', 'subgroup-size-control'] : [])];
   const requiredFeatures = wanted.filter((name) => adapter.features.has(name));
   return adapter.requestDevice({ requiredFeatures, requiredLimits });
+}
+
+/** None is offered while the graphics process is still starting. */
+async function adapterInTime() {
+  for (let asked = 1; ; asked++) {
+    const adapter = await navigator.gpu.requestAdapter();
+    if (adapter !== null) return adapter;
+    if (asked === 20) throw new Error('no adapter within ten seconds');
+    await new Promise((again) => setTimeout(again, 500));
+  }
 }
 
 export async function open({ onnx, device, threads, subgroups = true }) {

@@ -53,9 +53,9 @@ proptest! {
 
     #[test]
     fn every_head_of_every_query_is_a_softmax_over_the_keys_it_sees(
-        spans in vec(1usize..150, 1..4),
+        spans in vec(1usize..250, 1..4),
         (n_heads, n_kv_heads) in select(vec![(1, 1), (8, 1), (6, 2), (3, 3), (10, 2)]),
-        head_dim in select(vec![4usize, 20, 32, 80, 128]),
+        head_dim in select(vec![4usize, 20, 32, 80, 128, 140]),
         is_causal: bool,
         // From all keys alike to one key alone.
         magnitude in select(vec![0.01f32, 1.0, 30.0]),
@@ -93,6 +93,37 @@ fn a_token_alone_gets_its_own_value() {
         attention.run(level, Threads::ONE, &qkv, &mut y);
         assert_eq!(y[..4], qkv[12..]);
         assert_eq!(y[4..], qkv[12..]);
+    }
+}
+
+#[test]
+fn keys_that_outweigh_all_before_them_take_their_place() {
+    let n_tokens = 400;
+    let attention = Attention {
+        n_heads: 1,
+        n_kv_heads: 1,
+        head_dim: 4,
+        spans: &[n_tokens],
+        is_causal: true,
+    };
+    // Steps of less and of more than what is left to lie above the number that is subtracted.
+    for step in [0.01, 0.5, 40.0] {
+        let mut qkv = numbers(1, n_tokens * 12, 1.0);
+        for (token, row) in qkv.chunks_exact_mut(12).enumerate() {
+            row[..4].fill(1.0);
+            row[4..8].fill(step * token as f32 / 2.0);
+        }
+        let needed = reference(&attention, &qkv);
+        for level in Level::available() {
+            let mut y = vec![f32::NAN; needed.len()];
+            attention.run(level, Threads::ONE, &qkv, &mut y);
+            for (found, needed) in y.iter().zip(&needed) {
+                // Scores are as large as `step * n_tokens`, and known to 1e-7 of that.
+                let allowed = 2e-6 + 2e-7 * f64::from(step) * n_tokens as f64;
+                let error = (f64::from(*found) - needed).abs();
+                assert!(error <= allowed, "{step} at {}: {error}", level.name());
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is done to rows between two products: the norm and the rotation by position.
+//! What is done to rows between two products: the sum, the norm and the rotation by position.
 //!
 //! Letters: M = rows, H = width, D = head_dim.
 
@@ -17,6 +17,41 @@ const JOB_ELEMENTS: usize = 1 << 14;
 fn jobs(m: usize, width: usize) -> (usize, usize) {
     let rows = (JOB_ELEMENTS / width.max(1)).max(1);
     (rows, m.div_ceil(rows))
+}
+
+/// `y = x + u`
+///
+/// - `x`, `y`: `[M, H]`
+/// - `u`: M rows of which the first H numbers count
+///
+/// # Panics
+///
+/// Where shapes do not fit each other.
+pub fn add(threads: Threads, x: &[f32], u: &[f32], width: usize, y: &mut [f32]) {
+    let m = x.len() / width.max(1);
+    assert!(
+        x.len() == m * width && y.len() == x.len(),
+        "rows of {width}"
+    );
+    if m == 0 {
+        return;
+    }
+    let stride = u.len() / m;
+    assert!(u.len() == m * stride && stride >= width, "rows to add");
+    let y = Shared::new(y);
+    let (rows, n_jobs) = jobs(m, width);
+    threads.run(
+        n_jobs,
+        || (),
+        |(), job| {
+            for row in job * rows..m.min((job + 1) * rows) {
+                // SAFETY: a row is in one job alone.
+                let y = unsafe { y.part(row * width, width) };
+                let terms = x[row * width..].iter().zip(&u[row * stride..]);
+                (y.iter_mut().zip(terms)).for_each(|(y, (x, u))| *y = x + u);
+            }
+        },
+    );
 }
 
 /// `y = x / sqrt(mean(x²) + eps) * weight`

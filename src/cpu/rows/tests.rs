@@ -73,8 +73,25 @@ proptest! {
     }
 }
 
-/// `eˣ` at one level.
+proptest! {
+    #[test]
+    fn a_sum_of_rows_leaves_out_what_stands_behind_the_width(
+        (m, width, more) in (0usize..40, 1usize..3000, 0usize..70),
+        seed: u64,
+    ) {
+        let x = numbers(seed, m * width, 1.0);
+        let u = numbers(seed ^ 1, m * (width + more), 1.0);
+        let mut y = vec![f32::NAN; m * width];
+        add(threads(2), &x, &u, width, &mut y);
+        for (at, y) in y.iter().enumerate() {
+            prop_assert_eq!(*y, x[at] + u[at / width * (width + more) + at % width]);
+        }
+    }
+}
+
+/// `eˣ` at one level, or `2ˣ`.
 struct Exp<'a>(&'a mut [f32]);
+struct Exp2<'a>(&'a mut [f32]);
 
 impl Kernel for Exp<'_> {
     type Output = ();
@@ -87,6 +104,44 @@ impl Kernel for Exp<'_> {
                 let at = chunk.as_mut_ptr();
                 V::store(functions::exp::<V>(V::load(at)), at);
             }
+        }
+    }
+}
+
+impl Kernel for Exp2<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        for chunk in self.0.chunks_exact_mut(V::N) {
+            // SAFETY: a chunk has V::N numbers.
+            unsafe {
+                let at = chunk.as_mut_ptr();
+                V::store(functions::exp2::<V>(V::load(at)), at);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_power_of_two_is_right_to_the_last_bits_from_end_to_end() {
+    let x: Vec<f32> = (-128 * 64..=127 * 64)
+        .map(|n| n as f32 / 64.0)
+        .take(16320)
+        .collect();
+    for level in Level::available() {
+        let mut y = x.clone();
+        level.run(Exp2(&mut y));
+        for (x, y) in x.iter().zip(y) {
+            let needed = match *x <= -126.5 {
+                true => 0.0,
+                false => f64::from(*x).exp2(),
+            };
+            let error = (f64::from(y) - needed).abs();
+            // A last bit is 1.2e-7 at most; below the normal numbers there are fewer bits.
+            let allowed = 1.2e-7 * needed + f64::from(f32::from_bits(1));
+            let name = level.name();
+            assert!(error <= allowed, "exp2({x}) at {name}: {y}");
         }
     }
 }
@@ -120,6 +175,10 @@ fn the_exponential_of_what_is_no_number_is_none() {
     for level in Level::available() {
         let mut y = [f32::NAN, f32::NEG_INFINITY, f32::MIN, 0.0].repeat(8);
         level.run(Exp(&mut y));
+        assert!(y[0].is_nan(), "{}", level.name());
+        assert_eq!(y[1..4], [0.0, 0.0, 1.0], "{}", level.name());
+        let mut y = [f32::NAN, f32::NEG_INFINITY, f32::MIN, 0.0].repeat(8);
+        level.run(Exp2(&mut y));
         assert!(y[0].is_nan(), "{}", level.name());
         assert_eq!(y[1..4], [0.0, 0.0, 1.0], "{}", level.name());
     }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     cpu::{self, Finish, Product, Rows, rms_norm},
-    kernels::host::{Values, resources, tensor},
+    kernels::host::{Values, resources, tensor, zeros},
 };
 
 use super::{AddNorm, Update};
@@ -22,11 +22,9 @@ pub fn run(
         Some(Update { product, low_rank }) => {
             let stride = product.dims()[1];
             let product = Values::of(product)?;
-            let mut sum = Values::of(x)?.as_slice().to_vec();
-            let rows = sum.chunks_exact_mut(width);
-            for (sum, addend) in rows.zip(product.as_slice().chunks_exact(stride)) {
-                sum.iter_mut().zip(addend).for_each(|(sum, u)| *sum += u);
-            }
+            let x = Values::of(x)?;
+            let mut sum = zeros(m * width);
+            cpu::add(threads, x.as_slice(), product.as_slice(), width, &mut sum);
             if let Some(low_rank) = low_rank {
                 let coordinates = product.as_slice().chunks_exact(stride);
                 let t: Vec<f32> = coordinates
@@ -51,7 +49,7 @@ pub fn run(
     };
     let n_coordinates: usize = coordinates.iter().map(|a| a.shape()[0]).sum();
     let stride = width + n_coordinates;
-    let mut normed = vec![0.0; m * stride];
+    let mut normed = zeros(m * stride);
     let (x, weight) = (Values::of(&sum)?, Values::of(norm.weight)?);
     let eps = norm.eps as f32;
     rms_norm(

@@ -23,13 +23,20 @@ fn product(m: u32, at: u32) -> vec4<f32> {
 //# if update_rank
 const SCALE: f32 = {{ scale }};
 var<workgroup> coordinates: array<vec4<f32>, {{ rank_room }}>;
-fn low_rank(column: u32) -> f32 {
-  var sum = 0.0;
+// Of four columns, whose blocks are loaded together.
+fn low_rank(first: u32) -> vec4<f32> {
+  var sum = vec4<f32>();
   for (var o = 0u; o < {{ update_octets }}u; o++) {
-    let w = fetch_b(column, o >> 2u, o & 3u);
     // Past the end lie zeros of B.
     let last = {{ rank4 }}u - 1u;
-    sum += dot(coordinates[min(2u * o, last)], w.low) + dot(coordinates[min(2u * o + 1u, last)], w.high);
+    let low = coordinates[min(2u * o, last)];
+    let high = coordinates[min(2u * o + 1u, last)];
+//# for c in four
+    let w$c = fetch_b(first + $cu, o >> 2u, o & 3u);
+//# end
+//# for c in four
+    sum[$c] += dot(low, w$c.low) + dot(high, w$c.high);
+//# end
   }
   return sum;
 }
@@ -54,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //# if update
     value += product(m, h);
 //# if update_rank
-    value += vec4<f32>(low_rank(4u * h), low_rank(4u * h + 1u), low_rank(4u * h + 2u), low_rank(4u * h + 3u));
+    value += low_rank(4u * h);
 //# end
     if (is_mine) { s[m * {{ h4 }}u + h] = value; }
 //# end
@@ -81,29 +88,44 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
   }
 //# if has_coordinates
-  // 32 coordinates at a time; the invocations of each share its blocks and add up.
+  // A's rows in groups of 32, each of one matrix, some of them at once: with few rows of x the loads of A
+  // have to wait for memory, so nothing may stand between them. The invocations of a row share its blocks.
   let lanes = WIDTH / 32u;
-  for (var first = 0u; first < {{ coordinates }}u; first += 32u) {
-    let r = min(first + l % 32u, {{ coordinates }}u - 1u);
-    var sum = 0.0;
+//# for b in batches
+  {
+//# for g in groups
+    let row$b$g = row{{ s$b$g }}(min({{ first$b$g }} + l % 32u, {{ rows$b$g }} - 1u));
+    var sum$g = 0.0;
+//# end
     workgroupBarrier();
     for (var kb = l / 32u; kb < ({{ h4 }}u + 7u) / 8u; kb += lanes) {
       let at = kb * 8u;
+//# for g in groups
+      let block$g = load{{ s$b$g }}(row$b$g, kb);
 //# for o in four
-      let w$o = fetch_a(r, kb, $ou);
+      let w$g_$o = octet{{ s$b$g }}(block$g, $ou);
+//# end
 //# end
       // Past the end lie zeros of A.
 //# for o in four
-      sum += dot(row[min(at + 2u * $ou, {{ h4 }}u - 1u)], w$o.low) + dot(row[min(at + 2u * $ou + 1u, {{ h4 }}u - 1u)], w$o.high);
+      let low$o = row[min(at + 2u * $ou, {{ h4 }}u - 1u)];
+      let high$o = row[min(at + 2u * $ou + 1u, {{ h4 }}u - 1u)];
+//# for g in groups
+      sum$g += dot(low$o, w$g_$o.low) + dot(high$o, w$g_$o.high);
+//# end
 //# end
     }
-    partial[l] = sum;
+//# for g in groups
     workgroupBarrier();
-    if (l < 32u && first + l < {{ coordinates }}u && is_mine) {
+    partial[l] = sum$g;
+    workgroupBarrier();
+    if (l < 32u && {{ first$b$g }} + l < {{ rows$b$g }} && is_mine) {
       var all = 0.0;
       for (var i = 0u; i < lanes; i++) { all += partial[i * 32u + l]; }
-      n[m * {{ n_stride }}u + 4u * {{ h4 }}u + first + l] = all;
+      n[m * {{ n_stride }}u + 4u * {{ h4 }}u + {{ before$b$g }} + {{ first$b$g }} + l] = all;
     }
+//# end
   }
+//# end
 //# end
 }

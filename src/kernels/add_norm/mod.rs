@@ -137,8 +137,10 @@ impl AddNorm<'_> {
                 ));
             }
         }
+        let mut groups = Vec::new();
         if let Some(a) = self.coordinates {
             let pieces = buffers.add_weight("a", a)?;
+            groups = Group::of(pieces.iter().map(|piece| piece.rows));
             decoders.push(("fetch_a", buffers.decoders("a", &pieces, h, &mut numbers)));
         }
         if !buffers.fit(outputs.len()) {
@@ -153,9 +155,15 @@ impl AddNorm<'_> {
             ("slices".into(), slices),
             ("rank4".into(), rank / 4),
             ("update_octets".into(), rank.div_ceil(8)),
-            ("coordinates".into(), coordinates),
         ]);
         let (numbers, info) = split_numbers(numbers);
+        let at_once = Group::at_once(groups.len());
+        let mut switches = vec![("scale".into(), format!("{scale:?}f"))];
+        for place in 0..groups.len().next_multiple_of(at_once) {
+            // The last batch is filled up with its last group.
+            let group = &groups[place.min(groups.len() - 1)];
+            switches.extend(group.switches(place / at_once, place % at_once));
+        }
         let kernel = Kernel {
             name: "add_norm",
             source: include_str!("kernel.wgsl"),
@@ -173,14 +181,68 @@ impl AddNorm<'_> {
                 ("update".into(), usize::from(update.is_some())),
                 ("update_rank".into(), usize::from(rank > 0)),
                 ("has_coordinates".into(), usize::from(coordinates > 0)),
+                ("groups".into(), at_once),
+                ("batches".into(), groups.len().div_ceil(at_once)),
             ],
             numbers,
-            switches: vec![("scale".into(), format!("{scale:?}f"))],
+            switches,
             workgroup_size: [forms.norm_width, 1],
         };
         let mut made = kernel.launch(buffers.tensors, &shapes, spread(m as u32), &info);
         let norm = made.pop()?;
         Some((made.pop().unwrap_or_else(|| x.clone()), norm))
+    }
+}
+
+/// Up to 32 rows of one matrix of A.
+struct Group {
+    /// The matrix, and its first row.
+    piece: usize,
+    first: usize,
+}
+
+impl Group {
+    /// Rows of a whole group.
+    const ROWS: usize = 32;
+    /// Each takes registers for a block of A.
+    const MAX_AT_ONCE: usize = 3;
+
+    /// - `rows`: of each matrix
+    fn of(rows: impl Iterator<Item = usize>) -> Vec<Group> {
+        rows.enumerate()
+            .flat_map(|(piece, rows)| {
+                let firsts = (0..rows).step_by(Group::ROWS);
+                firsts.map(move |first| Group { piece, first })
+            })
+            .collect()
+    }
+
+    /// How many of `n` are loaded together: as many as can be without filling up.
+    fn at_once(n: usize) -> usize {
+        let fits = |most: &usize| n.is_multiple_of(*most);
+        (1..=Group::MAX_AT_ONCE.min(n))
+            .rev()
+            .find(fits)
+            .filter(|most| *most > 1)
+            .unwrap_or(n.clamp(1, Group::MAX_AT_ONCE))
+    }
+
+    /// What the shader calls it, as group `at` of a batch.
+    fn switches(&self, batch: usize, at: usize) -> [(Cow<'static, str>, String); 4] {
+        let rows = |piece: usize| format!("{{{{ rows_a{piece} }}}}u");
+        let before: Vec<String> = (0..self.piece).map(rows).collect();
+        let before = if before.is_empty() {
+            "0u".into()
+        } else {
+            format!("({})", before.join(" + "))
+        };
+        [
+            ("s", format!("_a{}", self.piece)),
+            ("first", format!("{}u", self.first)),
+            ("rows", rows(self.piece)),
+            ("before", before),
+        ]
+        .map(|(name, value)| (format!("{name}{batch}{at}").into(), value))
     }
 }
 

@@ -17,19 +17,27 @@ proptest! {
         h4 in 1usize..90,
         rank4 in 0usize..5,
         coordinates4 in 0usize..30,
+        of_a_second_matrix4 in 0usize..20,
         has_update: bool,
         slices in 1usize..4,
         magnitude in -3i32..6,
         seed: u64,
     ) {
-        let (h, coordinates) = (h4 * 4, coordinates4 * 4);
+        let (h, of_the_first) = (h4 * 4, coordinates4 * 4);
+        let of_the_second = if of_the_first > 0 { of_a_second_matrix4 * 4 } else { 0 };
+        let coordinates = of_the_first + of_the_second;
         let rank = if has_update { rank4 * 4 } else { 0 };
         let size = 10f32.powi(magnitude);
         let x = numbers(seed, m * h, size);
         let norm_weight = numbers(seed.wrapping_add(1), h, 3.0);
         let u = numbers(seed.wrapping_add(2), slices * m * (h + rank), size);
         let b = Matrix::random(TensorType::F16, [h, rank.max(1)], seed.wrapping_add(3));
-        let a = Matrix::random(TensorType::F16, [coordinates.max(1), h], seed.wrapping_add(4));
+        let a: Vec<Matrix> = [(TensorType::F16, of_the_first), (TensorType::BF16, of_the_second)]
+            .into_iter()
+            .filter(|(_, rows)| *rows > 0)
+            .map(|(tensor_type, rows)| Matrix::random(tensor_type, [rows, h], seed.wrapping_add(4 + rows as u64)))
+            .collect();
+        let a: Vec<&Matrix> = a.iter().collect();
 
         let mut sum = f64s(&x);
         let mut added = vec![0.0; m * (h + rank)];
@@ -50,7 +58,7 @@ proptest! {
             let scale = 1.0 / (squares / h as f64 + 1e-6).sqrt();
             norm.extend(row.iter().zip(&norm_weight).map(|(value, weight)| value * scale * f64::from(*weight)));
         }
-        let t = if coordinates > 0 { product(&norm, &[&a], h) } else { Vec::new() };
+        let t = if coordinates > 0 { product(&norm, &a, h) } else { Vec::new() };
 
         let added: Vec<f32> = added.iter().map(|u| *u as f32).collect();
         for kernels in [Kernels::Portable, Kernels::Host, Kernels::TILED, Kernels::DIRECT] {
@@ -60,7 +68,7 @@ proptest! {
                 b: weight(kernels, &[&b]),
                 scale: 0.5,
             });
-            let a = (coordinates > 0).then(|| weight(kernels, &[&a]));
+            let a = (coordinates > 0).then(|| weight(kernels, &a));
             // The processor's form makes one slice, and takes one.
             let (n, u) = match kernels {
                 Kernels::Host => (1, added.as_slice()),

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     cpu,
-    kernels::host::{Values, resources, tensor},
+    kernels::host::{Values, resources, tensor, zeros},
 };
 
 use super::{Heads, KeyRanges};
@@ -18,7 +18,7 @@ pub fn attention(qkv: &Tensor<2>, heads: Heads, keys: &KeyRanges) -> Option<Tens
         head_dim,
     } = heads;
     let shape = [qkv.dims()[0], n_heads * head_dim];
-    let mut y = vec![0.0; shape[0] * shape[1]];
+    let mut y = zeros(shape[0] * shape[1]);
     let attention = cpu::Attention {
         n_heads,
         n_kv_heads,

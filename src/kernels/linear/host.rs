@@ -6,7 +6,7 @@ use crate::{
     cpu::{self, Part, Product, Rows, rope},
     kernels::{
         Weight,
-        host::{Values, resources, tensor},
+        host::{Values, resources, tensor, zeros},
     },
 };
 
@@ -53,7 +53,7 @@ pub fn run(linear: &Linear, x: &Tensor<2>) -> Option<Tensor<2>> {
     };
     let product = Product { parts, finish };
     let width = product.width();
-    let mut y = vec![0.0; m * width];
+    let mut y = zeros(m * width);
     product.run(level, threads, Rows::new(x.as_slice(), stride), &mut y);
     if let Finish::Rotate { table, n_rotated } = linear.finish {
         let turns = Values::of(&table.turns())?;

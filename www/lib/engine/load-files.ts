@@ -1,7 +1,7 @@
 // The files of a model in their order, each from this device or from its server, onto the GPU, and into the
 // store for the next time.
 
-import { bytesOf, Keeper, loadFile, type FileHooks, type KeeperHooks, type RemoteFacts } from '#weights';
+import { bytesOf, Keeper, loadFile, type FileHooks, type KeeperHooks, type RemoteFacts, Rooms, ROOMS, StoreThread } from '#weights';
 import type { OpenUrl } from '../fetch-body.js';
 import type { PlannedFile } from '../model-files.js';
 import type { WasmDevice, WasmModelLoader } from '../wasm-face.js';
@@ -20,13 +20,22 @@ export interface FilesHooks extends KeeperHooks {
 
 /** Loads all of `files`, of which servers told `facts`, and returns the number of their bytes. */
 export async function loadFiles(files: readonly PlannedFile[], facts: readonly RemoteFacts[], loader: WasmModelLoader, device: WasmDevice, hooks: FilesHooks): Promise<number> {
+  const thread = StoreThread.over(hooks.store);
+  try {
+    return await loadInTurn(files, facts, loader, device, { ...hooks, store: thread ?? hooks.store });
+  } finally {
+    thread?.close();
+  }
+}
+
+async function loadInTurn(files: readonly PlannedFile[], facts: readonly RemoteFacts[], loader: WasmModelLoader, device: WasmDevice, hooks: FilesHooks): Promise<number> {
   const { guard, open, signal, onProgress } = hooks;
   const progress = new LoadProgress(files.map(({ name }, i) => ({ name, nBytes: facts[i]?.nBytes })), onProgress);
   const keeper = new Keeper(hooks);
   await keeper.askForRoom(files, facts);
   const queue = guard.call(() => device.gpu_device())?.queue;
   const rangeOrigins = new Set<string>();
-  const rooms: ArrayBuffer[] = [];
+  const rooms = new Rooms(ROOMS);
   let total = 0;
   let sinceDrain = 0;
   for (const [i, file] of files.entries()) {

@@ -2,11 +2,11 @@
 //
 //   kept here ──► checksum ─┐
 //                           ├─► in order, 1 MiB at a time ──► sink
-//   server ──► SHA-256 ─────┤
-//                           └─► kept under its name
+//   server ──► SHA-256 ─────┘                                ──► kept under its name
 //
-// Four lanes fetch at the same time, each with one buffer, and hand on in turn; so four pieces are all that
-// is ever held of a file, whatever its size. What is not kept here a lane asks for in runs of two pieces:
+// Four lanes fetch at the same time, and hand on in turn. A piece is kept last, since its buffer may go to the
+// thread that writes; its lane reads on meanwhile, or the lane whose turn is next would wait for the disk. Six
+// buffers are all that is ever held of a file, whatever its size: a lane without one waits. What is not kept here a lane asks for in runs of two pieces:
 // each request costs the way to the server and back. No longer ones: what comes of a run while another lane
 // is on turn, browsers hold in the page's memory. Where model.json tells the SHA-256 of each piece, none reaches
 // the device unverified; where it tells the file's alone, that is computed on the way.
@@ -19,11 +19,15 @@ import { PIECE_BYTES, type PlannedFile } from '../model-files.js';
 import type { WeightStore } from '../types.js';
 import { bytesOf, isSound, isWhole, pieceName, type KeptFile } from './kept.js';
 import { RemoteFile, type RemoteHooks } from './remote-file.js';
+import type { Rooms } from './rooms.js';
+import { isLending } from './store-thread.js';
 
 /** The most that is handed on at once. */
 export const SLICE_BYTES = 1 << 20;
 /** Pieces that are on their way at the same time. */
 const LANES = 4;
+/** Pieces that are held at the same time: one for each lane, the others are being kept. */
+export const ROOMS = 6;
 /** Pieces that one request is for. */
 const RUN = 2;
 /** How often a piece whose bytes are wrong is asked for. */
@@ -40,8 +44,8 @@ export interface Keeping {
 }
 
 export interface FileHooks extends Omit<RemoteHooks, 'unstored'> {
-  /** Buffers of earlier files, which are used again: new ones would wait for the garbage collector. */
-  readonly rooms: ArrayBuffer[];
+  /** {@link ROOMS} buffers, for one file after the other. */
+  readonly rooms: Rooms;
   /** Takes the next bytes, which are only valid until it returns. */
   sink(bytes: Uint8Array): void | Promise<void>;
 }
@@ -78,7 +82,6 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
   let next = 0;
   let isOver = false;
   const lane = async (): Promise<void> => {
-    let room: ArrayBuffer | undefined;
     try {
       for (let index = 0, runEnd = 0; !isOver; index++) {
         if (index === runEnd) {
@@ -86,16 +89,20 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
           runEnd = next += source.runFrom(index);
         }
         if (source.ends(index)) break;
-        room ??= hooks.rooms.pop();
-        if (room === undefined || room.byteLength < source.pieceBytes) room = new ArrayBuffer(source.pieceBytes);
-        const piece = await source.read(index, runEnd, new Uint8Array(room, 0, source.pieceBytes));
+        const piece = await source.read(index, runEnd);
         await order.turnOf(index);
-        if (ended.signal.aborted) throw abortError(signal);
         if (piece === undefined) isOver = true;
-        if (piece === undefined || isOver) break;
-        await handOn(piece.bytes);
+        if (piece === undefined || isOver || ended.signal.aborted) {
+          if (piece !== undefined) hooks.rooms.give(piece.room);
+          if (ended.signal.aborted) throw abortError(signal);
+          break;
+        }
+        await handOn(piece.bytes).catch((error: unknown) => {
+          hooks.rooms.give(piece.room);
+          throw error;
+        });
         order.pass();
-        await piece.kept;
+        source.keep(index, piece);
       }
     } catch (error) {
       ended.abort();
@@ -103,12 +110,12 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
     } finally {
       if (isOver || ended.signal.aborted) order.end();
     }
-    if (room !== undefined) hooks.rooms.push(room);
   };
 
   const lanes = Array.from({ length: LANES }, lane);
   try {
     await Promise.all(lanes);
+    await source.settled();
     if (file.nBytes !== undefined && nBytes !== file.nBytes) throw lengthError(file, nBytes);
     if (hash !== undefined) requireHash(file, file.sha256 as string, bytesToHex(hash.digest()));
     return nBytes;
@@ -119,7 +126,6 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
     signal.removeEventListener('abort', end);
     source.close();
     await Promise.allSettled(lanes);
-    await source.settled();
     turns.close();
   }
 }
@@ -131,8 +137,10 @@ export function pieceBytesOf(file: PlannedFile): number {
 
 interface Piece {
   readonly bytes: Uint8Array;
-  /** Settles when the store needs the bytes no more. Never rejects. */
-  readonly kept: Promise<void>;
+  /** To be given back. The bytes lie in it, unless the store had them elsewhere. */
+  readonly room: ArrayBuffer;
+  /** They come from the server, and are to be kept. */
+  readonly isNew: boolean;
 }
 
 /** Where the pieces of one file come from. */
@@ -181,32 +189,51 @@ class Source {
     return Math.max(1, n);
   }
 
-  /** - `runEnd`: the piece up to which the same lane goes on; `undefined` past the end */
-  async read(index: number, runEnd: number, room: Uint8Array): Promise<Piece | undefined> {
-    const { source, name } = this.#file;
-    if ('blob' in source) return this.#local(source.blob, name, index);
-    const known = this.#keeping?.file.pieces.get(index);
-    if (known !== undefined) {
-      const bytes = await this.#kept(known.name, room);
-      if (bytes !== undefined) {
-        this.#hooks.onBytes(bytes.length);
-        return { bytes, kept: Promise.resolve() };
+  /**
+   * A piece in a room of its own, which has to be given back: by `keep`, or by whoever has no use for it.
+   *
+   * - `runEnd`: the piece up to which the same lane goes on
+   * - returns: `undefined` past the end
+   */
+  async read(index: number, runEnd: number): Promise<Piece | undefined> {
+    const { rooms } = this.#hooks;
+    let room = await rooms.take(this.pieceBytes);
+    try {
+      const { source, name } = this.#file;
+      if ('blob' in source) return { bytes: await this.#local(source.blob, name, index), room, isNew: false };
+      const known = this.#keeping?.file.pieces.get(index);
+      if (known !== undefined) {
+        const bytes = await this.#kept(known.name, new Uint8Array(room, 0, this.pieceBytes));
+        // The store may have taken the room to another thread.
+        if (room.byteLength === 0) room = (bytes?.buffer ?? new ArrayBuffer(this.pieceBytes)) as ArrayBuffer;
+        if (bytes !== undefined) {
+          this.#hooks.onBytes(bytes.length);
+          return { bytes, room, isNew: false };
+        }
+        this.#keeping?.file.pieces.delete(index);
       }
-      this.#keeping?.file.pieces.delete(index);
+      const bytes = await this.#fetched(index, runEnd, new Uint8Array(room, 0, this.pieceBytes), this.#wasWhole ? known?.name : undefined);
+      if (bytes.length > 0) return { bytes, room, isNew: true };
+    } catch (error) {
+      rooms.give(room);
+      throw error;
     }
-    const bytes = await this.#fetched(index, runEnd, room, this.#wasWhole ? known?.name : undefined);
-    if (bytes.length === 0) return undefined;
-    const kept = this.#keep(index, bytes);
+    rooms.give(room);
+    return undefined;
+  }
+
+  /** Keeps the piece where it is new, and gives its room back once the store needs it no more. */
+  keep(index: number, piece: Piece): void {
+    const kept = this.#keep(index, piece).then((room) => this.#hooks.rooms.give(room));
     this.#putting.add(kept);
     void kept.then(() => this.#putting.delete(kept));
-    return { bytes, kept };
   }
 
   close(): void {
     this.#remote?.close();
   }
 
-  /** Resolves when nothing is being put any more. */
+  /** Resolves when nothing is being kept any more. */
   async settled(): Promise<void> {
     await Promise.all(this.#putting);
   }
@@ -236,23 +263,27 @@ class Source {
     }
   }
 
-  async #keep(index: number, bytes: Uint8Array): Promise<void> {
+  async #keep(index: number, { bytes, room, isNew }: Piece): Promise<ArrayBuffer | undefined> {
     const keeping = this.#keeping;
-    if (keeping === undefined || !keeping.isOpen()) return;
-    const name = pieceName(keeping.file.key, index, bytes);
+    if (!isNew || keeping === undefined || !keeping.isOpen()) return room;
+    const { store, file } = keeping;
+    const nBytes = bytes.length;
+    const name = pieceName(file.key, index, bytes);
     try {
-      await keeping.store.put(name, bytes);
-      keeping.file.pieces.set(index, { name, nBytes: bytes.length });
+      const lent = isLending(store) ? await store.lend(name, bytes) : await store.put(name, bytes);
+      file.pieces.set(index, { name, nBytes });
+      return lent === undefined ? room : (lent.buffer as ArrayBuffer);
     } catch (error) {
       keeping.failed(error);
+      return undefined;
     }
   }
 
-  async #local(blob: Blob, name: string, index: number): Promise<Piece> {
+  async #local(blob: Blob, name: string, index: number): Promise<Uint8Array> {
     try {
       const bytes = new Uint8Array(await blob.slice(index * this.pieceBytes, (index + 1) * this.pieceBytes).arrayBuffer());
       this.#hooks.onBytes(bytes.length);
-      return { bytes, kept: Promise.resolve() };
+      return bytes;
     } catch (cause) {
       throw new EmbedderError('IO', `${name}: the file can no longer be read (${reasonOf(cause)})`, { cause, data: { file: name } });
     }
