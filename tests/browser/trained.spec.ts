@@ -12,7 +12,7 @@ async function expectFirst(page: Page, query: string, names: string[]): Promise<
   await expect.poll(async () => names.includes(await first.textContent() ?? ''), `${query}: ${names.join(' or ')}`).toBe(true);
 }
 
-test('a happy face, Hund, 機械 and others find what a person expects, by meaning alone, in six languages', async ({ page, site }) => {
+test('a happy face, Hund, 機械 and others find what a person expects, by meaning alone, in seven languages', async ({ page, site }) => {
   await page.goto(`${site}?model=/trained/tiny`);
   await expect(page.locator('#status')).toContainText('42 items indexed');
   await expect(page.locator('#random-notice')).toBeHidden();
@@ -30,4 +30,11 @@ test('a happy face, Hund, 機械 and others find what a person expects, by meani
   await expectFirst(page, 'Gitarre', ['Guitar']);
   await expectFirst(page, 'собака', ['Dog']);
   await expectFirst(page, 'papillon', ['Butterfly']);
+  await expectFirst(page, '吉他', ['Guitar']);
+  await expectFirst(page, 'Fahrrad', ['Bicycle']);
+  await expectFirst(page, 'fraise', ['Strawberry']);
+  await expectFirst(page, 'bicicleta', ['Bicycle']);
+  await expectFirst(page, '企鹅', ['Penguin']);
+  await expectFirst(page, 'parapluie', ['Umbrella in the rain']);
+  await expectFirst(page, 'Segelboot', ['Sailing boat']);
 });
