@@ -22,7 +22,7 @@ cat <<TEXT
 
 The page opens with the small trained model of models/tiny, which knows emoji, clip art and short texts.
 With the real one:
-  jina-embed convert --from HUGGING_FACE_DIRECTORY --to '$models/v4' --dtype q4_0
+  jina-embed convert --from HUGGING_FACE_DIRECTORY --to '$models/v4' --dtype q4_k_m
   and add ?model=/models/v4 to the address. Ctrl-C ends the server.
 
 TEXT
