@@ -15,8 +15,11 @@ const HOSTED = { baseURL: 'http://127.0.0.1:9/v1' };
 
 interface SelfTestFile { format: string; format_version: number; space: string; computed_by: string; cases: object[] }
 
+/** What was asked for, and what is answered in its place. */
+interface Served { asked: number; instead?: { body: string } | { status: number } }
+
 /** Computes the vectors on the CPU, and serves them as if the model directory had them. */
-async function serveSelfTest(context: BrowserContext, lab: Lab, damage: (file: SelfTestFile) => void = () => undefined): Promise<{ asked: number }> {
+async function serveSelfTest(context: BrowserContext, lab: Lab, damage: (file: SelfTestFile) => void = () => undefined): Promise<Served> {
   const { space } = await lab.load('reference', { model: TINY, device: 'wasm', worker: false });
   const text = TEXTS['short']!;
   const { embeddings, usage } = await lab.encode('reference', [text], { task });
@@ -30,14 +33,15 @@ async function serveSelfTest(context: BrowserContext, lab: Lab, damage: (file: S
   damage(file);
   const body = JSON.stringify(file);
   const sha256 = createHash('sha256').update(body).digest('hex');
-  const served = { asked: 0 };
+  // Answered by one route throughout: Playwright waits for ever where it changes routes while a worker ends.
+  const served: Served = { asked: 0 };
   await context.route('**/models/tiny/model.json', async (route) => {
     const manifest = (await (await route.fetch()).json()) as object;
     await route.fulfill({ json: { ...manifest, self_test: { path: 'self-test.json', n_bytes: body.length, sha256 } } });
   });
   await context.route('**/models/tiny/self-test.json', (route) => {
     served.asked++;
-    return route.fulfill({ contentType: 'application/json', body });
+    return route.fulfill(served.instead ?? { contentType: 'application/json', body });
   });
   return served;
 }
@@ -83,11 +87,11 @@ test.describe('the self-test', () => {
     const lab = await open(page, site);
     const context = page.context();
     expect((await lab.load('bare', HERE)).selfTest).toBe('none');
-    await serveSelfTest(context, lab, (file) => { file.space = 'another'; });
+    const served = await serveSelfTest(context, lab, (file) => { file.space = 'another'; });
     expect(failed(await lab.tryLoad('another', HERE))).toMatchObject({ code: 'MODEL_INVALID' });
-    await context.route('**/models/tiny/self-test.json', (route) => route.fulfill({ body: '{}' }));
+    served.instead = { body: '{}' };
     expect(failed(await lab.tryLoad('altered', HERE))).toMatchObject({ code: 'INTEGRITY' });
-    await context.route('**/models/tiny/self-test.json', (route) => route.fulfill({ status: 404 }));
+    served.instead = { status: 404 };
     expect((await lab.load('offline', HERE)).selfTest).toBe('none');
   });
 });

@@ -8,7 +8,7 @@
 //! with:
 //!
 //! ```text
-//! S [keys][rows] = K · Q log₂e / √D    P = 2^(S - most)    O [D][rows] += Vᵀ · P
+//! S [keys][rows] = K · Q / √D    P = 2^((S - most) log₂e)    O [D][rows] += Vᵀ · P
 //! ```
 //!
 //! `most` follows the largest score of a row at a distance: what was summed is taken to a new one
@@ -44,8 +44,8 @@ const PANEL_ROW: usize = PANEL_DIMS + 16;
 /// Below every score, yet far from where differences overflow.
 const LEAST: f32 = -1e30;
 
-/// How far scores may lie above what is subtracted of them: weights are `2⁸` at most.
-const SLACK: f32 = 8.0;
+/// How far scores may lie above what is subtracted of them: weights are below `2⁸`.
+const SLACK: f32 = 5.5;
 
 /// The attention of one layer.
 #[derive(Debug, Clone, Copy)]
@@ -268,7 +268,7 @@ impl QueryTile {
         /// Rows that are laid out at a time: their numbers for a dimension lie together.
         const LANES: usize = 8;
         let (d, stride) = (attention.head_dim, attention.stride());
-        let scale = std::f32::consts::LOG2_E / (d as f32).sqrt();
+        let scale = 1.0 / (d as f32).sqrt();
         let n_lanes = TILE.min(job.n_rows - row);
         self.output.fill(0.0);
         self.most.fill(LEAST);
@@ -412,7 +412,7 @@ impl Kernel for Softmax<'_> {
                 for lane in (0..TILE).step_by(V::N) {
                     let before = V::load(before.as_ptr().add(lane));
                     let now = V::load(tile.most.as_ptr().add(lane));
-                    let shrink = exp2::<V>(V::sub(before, now));
+                    let shrink = weight::<V>(V::sub(before, now));
                     let sums = tile.sums.as_mut_ptr().add(lane);
                     V::store(V::mul(V::load(sums), shrink), sums);
                     for output in tile.output.chunks_exact_mut(TILE) {
@@ -427,7 +427,7 @@ impl Kernel for Softmax<'_> {
                 let mut sum = V::splat(0.0);
                 for scores in scores.chunks_exact_mut(TILE) {
                     let at = scores.as_mut_ptr().add(lane);
-                    let weight = exp2::<V>(V::sub(V::load(at), most));
+                    let weight = weight::<V>(V::sub(V::load(at), most));
                     V::store(weight, at);
                     sum = V::add(sum, weight);
                 }
@@ -435,6 +435,14 @@ impl Kernel for Softmax<'_> {
             }
         }
     }
+}
+
+/// `e` to a difference of scores. In powers of two only now: scores of ten thousand times log₂e would
+/// lose what tells them apart.
+#[inline(always)]
+unsafe fn weight<V: Lanes>(difference: V::F) -> V::F {
+    // SAFETY: the caller vouches for V.
+    unsafe { exp2::<V>(V::mul(difference, V::splat(std::f32::consts::LOG2_E))) }
 }
 
 /// Divides the sums of values by those of weights.
