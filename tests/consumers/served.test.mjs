@@ -43,7 +43,7 @@ async function ready(server) {
     let text = '';
     server.stderr.on('data', (chunk) => {
       text += chunk;
-      const found = /listening on (http:\/\/[^\s"]+)/.exec(text);
+      const found = /listening on (http:\/\/[^\s"]+)[\s"]/.exec(text);
       if (found) resolve(found[1]);
     });
     server.on('exit', (code) => reject(new Error(`jina-embed serve ended with ${code}:\n${text}`)));
