@@ -19,6 +19,28 @@ fn jobs(m: usize, width: usize) -> (usize, usize) {
     (rows, m.div_ceil(rows))
 }
 
+/// Hands each of `m` rows of `y` to `each`, the first `width` of its `stride` numbers, in jobs.
+fn each_row(
+    threads: Threads,
+    [m, stride, width]: [usize; 3],
+    y: &mut [f32],
+    each: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    assert!(y.len() == m * stride && width <= stride, "rows of {width}");
+    let y = Shared::new(y);
+    let (rows, n_jobs) = jobs(m, width);
+    threads.run(
+        n_jobs,
+        || (),
+        |(), job| {
+            for row in job * rows..m.min((job + 1) * rows) {
+                // SAFETY: a row is in one job alone.
+                each(row, unsafe { y.part(row * stride, width) });
+            }
+        },
+    );
+}
+
 /// `y = x + u`
 ///
 /// - `x`, `y`: `[M, H]`
@@ -38,20 +60,10 @@ pub fn add(threads: Threads, x: &[f32], u: &[f32], width: usize, y: &mut [f32]) 
     }
     let stride = u.len() / m;
     assert!(u.len() == m * stride && stride >= width, "rows to add");
-    let y = Shared::new(y);
-    let (rows, n_jobs) = jobs(m, width);
-    threads.run(
-        n_jobs,
-        || (),
-        |(), job| {
-            for row in job * rows..m.min((job + 1) * rows) {
-                // SAFETY: a row is in one job alone.
-                let y = unsafe { y.part(row * width, width) };
-                let terms = x[row * width..].iter().zip(&u[row * stride..]);
-                (y.iter_mut().zip(terms)).for_each(|(y, (x, u))| *y = x + u);
-            }
-        },
-    );
+    each_row(threads, [m, width, width], y, |row, y| {
+        let terms = x[row * width..].iter().zip(&u[row * stride..]);
+        (y.iter_mut().zip(terms)).for_each(|(y, (x, u))| *y = x + u);
+    });
 }
 
 /// `y = x / sqrt(mean(x²) + eps) * weight`
@@ -78,23 +90,14 @@ pub fn rms_norm(
     }
     let stride = y.len() / m;
     assert!(y.len() == m * stride && stride >= width, "normalised rows");
-    let y = Shared::new(y);
-    let (rows, n_jobs) = jobs(m, width);
-    threads.run(
-        n_jobs,
-        || (),
-        |(), job| {
-            for row in job * rows..m.min((job + 1) * rows) {
-                level.run(NormRow {
-                    x: &x[row * width..][..width],
-                    weight,
-                    eps,
-                    // SAFETY: a row is in one job alone.
-                    y: unsafe { y.part(row * stride, width) },
-                });
-            }
-        },
-    );
+    each_row(threads, [m, stride, width], y, |row, y| {
+        level.run(NormRow {
+            x: &x[row * width..][..width],
+            weight,
+            eps,
+            y,
+        });
+    });
 }
 
 struct NormRow<'a> {
@@ -153,21 +156,12 @@ pub fn rope(
     let stride = y.len() / m;
     assert!(y.len() == m * stride && n_columns <= stride, "rows");
     assert!(n_columns.is_multiple_of(head_dim), "heads");
-    let y = Shared::new(y);
-    let (rows, n_jobs) = jobs(m, n_columns);
-    threads.run(
-        n_jobs,
-        || (),
-        |(), job| {
-            for row in job * rows..m.min((job + 1) * rows) {
-                level.run(TurnRow {
-                    turns: &turns[row * head_dim..][..head_dim],
-                    // SAFETY: a row is in one job alone.
-                    y: unsafe { y.part(row * stride, n_columns) },
-                });
-            }
-        },
-    );
+    each_row(threads, [m, stride, n_columns], y, |row, y| {
+        level.run(TurnRow {
+            turns: &turns[row * head_dim..][..head_dim],
+            y,
+        });
+    });
 }
 
 struct TurnRow<'a> {
