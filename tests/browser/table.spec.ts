@@ -121,7 +121,15 @@ test('a found picture says why: a map of its patches for each word of the query'
   await expect(dialog).toBeHidden();
 });
 
-test('a whole folder goes onto the table: pictures, text, Markdown and HTML, a long one by its best passage', async ({ page, site }) => {
+test('a whole folder goes onto the table while it is being cleared: pictures, text, Markdown and HTML, a long one by its best passage', async ({ page, site }) => {
+  // A slow disk would delete the files again after they were put down.
+  await page.addInitScript(() => {
+    const { delete: quick } = CacheStorage.prototype;
+    CacheStorage.prototype.delete = async function (name) {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      return quick.call(this, name);
+    };
+  });
   const folder = join(REPOSITORY, 'target/browser-folder');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, 'inner'), { recursive: true });
@@ -142,6 +150,8 @@ test('a whole folder goes onto the table: pictures, text, Markdown and HTML, a l
   await expect(best(page).locator('blockquote')).toContainText('The ocelot is a cat.');
   await page.locator('#query').fill('tapirs');
   await expect(best(page).locator('blockquote')).toContainText('Tapirs swim well.');
+  await page.reload();
+  await expect(page.locator('#status')).toContainText('4 items indexed');
 });
 
 test('the index leaves as a file, as NumPy arrays and as Qdrant points, and everything can be forgotten', async ({ page, site }) => {

@@ -39,6 +39,7 @@ export class Library extends EventTarget {
   #run: Ingest | undefined;
   #stopped = false;
   #opening: Promise<void> = Promise.resolve();
+  #changing: Promise<unknown> = Promise.resolve();
   #onFailure: (error: unknown) => void;
 
   /** `onFailure` hears of errors that are not about one item: a lost device, memory, a dead worker, a full disk. */
@@ -95,33 +96,32 @@ export class Library extends EventTarget {
     await this.#add({ id: await idOf(body), kind: 'passage', name: firstWords(text), titled: false, format: 'text', ...more }, body);
   }
 
-  async remove(id: string): Promise<void> {
-    const item = this.#items.get(id);
-    this.#items.delete(id);
-    if (item?.preview) URL.revokeObjectURL(item.preview);
-    this.#changed();
-    await this.shelf.remove(id);
-    await this.index?.delete(id);
+  remove(id: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const item = this.#items.get(id);
+      this.#items.delete(id);
+      if (item?.preview) URL.revokeObjectURL(item.preview);
+      this.#changed();
+      await this.shelf.remove(id);
+      await this.index?.delete(id);
+    });
   }
 
-  async clear(): Promise<void> {
-    this.#run?.cancel();
-    for (const { preview: address } of this.#items.values()) if (address) URL.revokeObjectURL(address);
-    this.#items.clear();
-    this.#changed();
-    await this.shelf.clear();
-    await this.index?.clear();
+  clear(): Promise<void> {
+    return this.#inTurn(() => this.#clear());
   }
 
   /** Deletes all that is kept of the table on this device. */
-  async forget(): Promise<void> {
-    await this.clear();
-    await this.shelf.forget();
-    const name = this.index?.name;
-    await this.index?.close();
-    this.index = undefined;
-    if (name) await deleteIndex({ name }).catch(() => undefined);
-    localStorage.removeItem(INDEX_KEY);
+  forget(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#clear();
+      await this.shelf.forget();
+      const name = this.index?.name;
+      await this.index?.close();
+      this.index = undefined;
+      if (name) await deleteIndex({ name }).catch(() => undefined);
+      localStorage.removeItem(INDEX_KEY);
+    });
   }
 
   counts(): Counts {
@@ -134,13 +134,36 @@ export class Library extends EventTarget {
     return counts;
   }
 
-  async #add(entry: Omit<Entry, 'order'>, body: Blob): Promise<void> {
-    if (this.#items.has(entry.id)) return;
-    const ordered = { ...entry, order: Date.now() + this.#items.size / 1000 };
-    await this.#lay(ordered, body);
+  #add(entry: Omit<Entry, 'order'>, body: Blob): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#items.has(entry.id)) return;
+      const ordered = { ...entry, order: Date.now() + this.#items.size / 1000 };
+      await this.shelf.put(ordered, body);
+      await this.#lay(ordered, body);
+      this.#changed();
+      this.#start();
+    });
+  }
+
+  async #clear(): Promise<void> {
+    for (const { preview: address } of this.#items.values()) if (address) URL.revokeObjectURL(address);
+    this.#items.clear();
     this.#changed();
-    await this.shelf.put(ordered, body);
-    this.#start();
+    const run = this.#run;
+    run?.cancel();
+    await run?.done.catch(() => undefined); // what it was about to commit must not come after the index is cleared
+    await this.shelf.clear();
+    await this.index?.clear();
+  }
+
+  /**
+   * One change after the other: a file that is put down while the table is still being cleared may be one that lay
+   * there, and would be deleted with it.
+   */
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changing.then(change);
+    this.#changing = changed.catch(() => undefined);
+    return changed;
   }
 
   async #lay(entry: Entry, body: Blob): Promise<void> {
@@ -197,8 +220,9 @@ export class Library extends EventTarget {
     for (let item = this.#next(); item; item = this.#next()) {
       const body = await this.shelf.body(item.entry.id);
       if (!body) {
-        // Added this instant, and not on the shelf yet; or taken away.
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        // Taken away this instant; or the browser has cleared what it kept.
+        item.state = { at: 'failed', message: 'Its original is no longer kept on this device. Please add it again.', code: 'IO' };
+        this.#changed();
         continue;
       }
       item.state = { at: 'embedding' };

@@ -76,10 +76,11 @@ export class Shelf {
     await this.#cache?.delete(addressOf(id));
   }
 
-  /** Deletes every original; the samples are not laid out again by themselves. */
+  /** Deletes every original at once; the samples are not laid out again by themselves. */
   async clear(): Promise<void> {
-    this.#memory.clear();
-    for (const request of await this.#cache?.keys() ?? []) if (!request.url.endsWith(LAID_OUT)) await this.#cache?.delete(request);
+    const isNew = await this.isNew();
+    await this.forget();
+    if (!isNew) await this.markLaidOut();
   }
 
   /** As before the first visit. */
