@@ -141,7 +141,7 @@ test('a whole folder goes onto the table while it is being cleared: pictures, te
   await indexed(page, site);
   await page.getByRole('button', { name: 'Clear the table' }).click();
   await page.locator('#folder').setInputFiles(folder);
-  await expect(page.locator('#announce')).toContainText('data.bin');
+  await expect(page.locator('#told')).toContainText('data.bin');
   await expect(page.locator('#status')).toContainText('4 items indexed');
   await page.locator('#query').fill('walrus');
   await expect(best(page).locator('mark')).toHaveText('walrus');

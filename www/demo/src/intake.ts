@@ -80,5 +80,6 @@ async function addFiles(library: Library, files: readonly File[], tell: (sentenc
     else if (format) await library.addText(await file.text(), { format, name: file.name, titled: true });
     else left_out.push(file.name);
   }
-  if (left_out.length > 0) tell(`Left out, being neither a picture nor text: ${left_out.slice(0, 5).join(', ')}${left_out.length > 5 ? ` and ${left_out.length - 5} more` : ''}.`);
+  const more = left_out.length > 5 ? ` and ${left_out.length - 5} more` : '';
+  tell(left_out.length > 0 ? `Left out, being neither a picture nor text: ${left_out.slice(0, 5).join(', ')}${more}.` : '');
 }

@@ -101,6 +101,9 @@ function statusText(): string {
 /** Speaks milestones only: the visible status changes with every item. */
 function announce(sentence: string): void { setText('announce', sentence); }
 
+/** Of what the visitor did, what went otherwise than meant; it stays until the next such act. */
+function tell(sentence: string): void { setText('told', sentence); }
+
 // Many changes come at once (a drop of fifty files): one repaint for all of them.
 let scheduled = false;
 function changed(): void {
@@ -237,6 +240,7 @@ el('resume').addEventListener('click', () => {
 });
 el('clear').addEventListener('click', () => {
   void library.clear();
+  tell('');
   announce('The table is empty.');
   field.focus();
 });
@@ -291,8 +295,8 @@ if (wanted === 'webgpu' || wanted === 'wasm') device.value = wanted;
 setText('model-example', `${location.origin}${location.pathname}?model=/models/v4`);
 wireQueries();
 new LoadingPanel(model);
-wireIntake(library, announce);
-wireStorage(library, announce);
+wireIntake(library, tell);
+wireStorage(library, tell);
 setInterval(() => { if (document.visibilityState === 'visible' && library.running) void readMemory(); }, MEMORY_PAUSE_MS);
 await library.restore();
 if (await library.shelf.isNew()) void layOutSamples();

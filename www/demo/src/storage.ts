@@ -6,7 +6,7 @@ import { bytes, count } from './format';
 import type { Library } from './library';
 
 export function wireStorage(library: Library, tell: (sentence: string) => void): void {
-  const guarded = (id: string, run: () => Promise<void>): void => el(id).addEventListener('click', () => void run().catch((error: unknown) => tell(sentenceFor(error))));
+  const guarded = (id: string, run: () => Promise<void>): void => el(id).addEventListener('click', () => void run().then(() => tell(''), (error: unknown) => tell(sentenceFor(error))));
   guarded('export-index', async () => { if (library.index) save('light-table.index', await library.index.export()); });
   guarded('export-npy', async () => {
     const { vectors, rows } = await library.index?.exportNpy() ?? {};
