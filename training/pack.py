@@ -256,11 +256,8 @@ def squeeze(piece):
     return lzma.compress(piece, preset=6)
 
 
-def write(out, meta, parts):
-    PACK.mkdir(parents=True, exist_ok=True)
-    for old in PACK.glob("part-*"):
-        old.unlink()
-    out["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
+def write(out, parts):
+    """The arrays in parts of about the same size: PACK/part-NAME for each name of `parts`."""
     index, raw = [], []
     for name, array in out.items():
         array = np.ascontiguousarray(array)
@@ -272,10 +269,10 @@ def write(out, meta, parts):
     with multiprocessing.Pool(2) as pool:
         squeezed = pool.map(squeeze, raw, chunksize=1)
     order = sorted(range(len(squeezed)), key=lambda i: -len(squeezed[i]))
-    shares = [[] for _ in range(parts)]
+    shares = [[] for _ in parts]
     for i in order:
         min(shares, key=lambda share: sum(len(squeezed[j]) for j in share)).append(i)
-    for n, share in enumerate(shares, 1):
+    for n, share in zip(parts, shares):
         entries, at = [], 0
         for i in share:
             entries.append({**index[i], "offset": at, "bytes": len(squeezed[i])})
@@ -311,7 +308,11 @@ def main():
     teacher_arrays(out, meta, S, L)
     meta |= {"special": text.special, "pad": text.pad, "query": text.prefixes[QUERY], "passage": text.prefixes[PASSAGE], "languages": LANGUAGES}
     print("arrays", sum(a.nbytes for a in out.values()) / 1e6, "MB", flush=True)
-    write(out, meta, a.parts)
+    out["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
+    PACK.mkdir(parents=True, exist_ok=True)
+    for old in PACK.glob("part-*"):
+        old.unlink()
+    write(out, range(1, a.parts + 1))
 
 
 if __name__ == "__main__":

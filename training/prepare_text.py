@@ -31,18 +31,18 @@ def tokenizer():
     (DATA / "tokenizer.json").write_text(json.dumps(tok, ensure_ascii=False))
 
 
-def apt_records(pattern):
-    for path in sorted(APT.glob(pattern)):
+def apt_records(lists, pattern):
+    for path in sorted(lists.glob(pattern)):
         text = subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", str(path)], capture_output=True, check=True).stdout
         for record in text.decode("utf-8", "replace").split("\n\n"):
             yield record
 
 
-def debian():
-    """(source package, short line, long description) by language. A source's packages share their
-    text, so that the hold-out is by source."""
+def debian(lists=APT, release="bookworm_"):
+    """(source package, short line, long description) by language, from apt's lists of one release or of all. A source's
+    packages share their text, so that the hold-out is by source."""
     source_of = {}
-    for record in apt_records("*_main_binary-amd64_Packages*"):
+    for record in apt_records(lists, "*_main_binary-amd64_Packages*"):
         if name := re.search(r"^Package: (\S+)", record, re.M):
             source = re.search(r"^Source: (\S+)", record, re.M)
             source_of[name[1]] = source[1] if source else name[1]
@@ -51,7 +51,7 @@ def debian():
     for lang in ["en", "de", "fr", "ja", "it", "es", "pt%5fBR", "zh%5fCN", "ru", "ko", "pl"]:
         seen = set()
         code = lang[:2]
-        for record in apt_records(f"*bookworm_main_i18n_Translation-{lang}*"):
+        for record in apt_records(lists, f"*{release}main_i18n_Translation-{lang}*"):
             name = re.search(r"^Package: (\S+)", record, re.M)
             body = re.search(r"^Description-(?!md5)\w+: ?(.*)\n((?: .*\n?)*)", record, re.M)
             if not name or not body:

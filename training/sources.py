@@ -6,6 +6,7 @@ MATERIALS = pathlib.Path(os.environ.get("TINY_MATERIALS", pathlib.Path.home() / 
 NPM = MATERIALS / "npm/node_modules"
 PYPI = MATERIALS / "un"
 APT = MATERIALS / "apt/lists"
+APT_FRESH = MATERIALS / "apt-fresh/lists"
 DATA = MATERIALS / "data"
 PACK = MATERIALS / "pack"
 RUNS = MATERIALS / "runs"

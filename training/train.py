@@ -1,5 +1,5 @@
 """Trains the model from a pack: the base (decoder, token vectors, tower), then on the frozen base the three adapters and the
-multi-vector projector.
+multi-vector projector, then the retrieval adapter again with what the base has not learnt.
 
 usage: python training/train.py --pack PACK --run DIR --out DIR (--seconds 3000 | --deadline 540) [--device cuda]
 --seconds is what the steps take altogether; --deadline is when, after the start, everything has been written, whatever
@@ -28,7 +28,8 @@ from model import TARGET, Model
 from trainer import Trainer
 
 # Share of the time of each stage.
-SHARES = {"base": 0.76, "retrieval": 0.13, "text-matching": 0.06, "code": 0.05}
+SHARES = {"base": 0.72, "retrieval": 0.11, "text-matching": 0.06, "code": 0.05, "fresh": 0.06}
+TASK = {"base": None, "retrieval": "retrieval", "text-matching": "text-matching", "code": "code", "fresh": "retrieval"}
 # Of the base, this last part is trained with some steps as if stored in few bits; the adapters' stages are throughout.
 STORED_FROM, STORED_SHARE = 0.66, 0.5
 PIECE = 15_000_000
@@ -71,12 +72,13 @@ class Run:
         if self.arguments.deadline and self.looking > 0.02 * self.arguments.deadline:
             return
         began = time.time()
-        found = self.t.evaluate(None if self.stage == "base" else self.stage)
+        found = self.t.evaluate(TASK[self.stage])
         self.looking = time.time() - began
         self.log(**more, eval=found)
 
     def state(self):
-        return {"model": self.model.state_dict(), "stage": self.stage, "used": self.used, "step": self.step}
+        before = self.t.before and {n: t for n, t in self.t.before.state_dict().items() if "lora" in n}
+        return {"model": self.model.state_dict(), "stage": self.stage, "used": self.used, "step": self.step, "before": before}
 
     def save(self, opt):
         torch.save({**self.state(), "opt": opt.state_dict()}, self.folder / "new.pt")
@@ -100,7 +102,7 @@ class Run:
             if stage == "base":
                 p.requires_grad = "lora" not in name and "multi_vector" not in name
             else:
-                p.requires_grad = (".lora_" in name and name.endswith("." + stage)) or (
+                p.requires_grad = (".lora_" in name and name.endswith("." + TASK[stage])) or (
                     self.projector and stage == "retrieval" and name.startswith("multi_vector_projector.") and "lora" not in name)
 
     def stored(self, part):
@@ -136,7 +138,7 @@ class Run:
         while self.used < seconds and not self.stop and not (end_at and time.time() > end_at):
             began = time.time()
             part = min(1.0, self.used / seconds)
-            factor = slow * min(1.0, (self.step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * part)) / 2)
+            factor = slow * min(1.0, (self.step + 1) / (10 if stage == "fresh" else 100)) * (0.01 + 0.99 * (1 + math.cos(math.pi * part)) / 2)
             for g in opt.param_groups:
                 g["lr"] = g["base"] * factor
             opt.zero_grad(set_to_none=True)
@@ -206,7 +208,7 @@ def main():
     p.add_argument("--save-every", type=float, default=60)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--begin", help="weights of an earlier run (a state dict in f32 or f16, or weights-* joined by cat) to begin with, instead of afresh")
-    p.add_argument("--shares", nargs=4, type=float, default=list(SHARES.values()), help="of the time: " + ", ".join(SHARES))
+    p.add_argument("--shares", nargs="+", type=float, default=list(SHARES.values()), help="of the time: " + ", ".join(SHARES))
     p.add_argument("--stages", nargs="+", choices=SHARES, default=list(SHARES), help="with --begin; the others stay as they are")
     a = p.parse_args()
     cuda = a.device.startswith("cuda")
@@ -222,7 +224,8 @@ def main():
     say(f"torch {torch.__version__}, {torch.cuda.get_device_name() if cuda else 'cpu'}")
     bank = Bank(a.pack, a.device, a.seed + (resumed["step"] if resumed else 0))
     say("unpacked")
-    bank.teach(a.teach, log=say)
+    if {"base", "text-matching"} & set(a.stages):
+        bank.teach(a.teach, log=say)
     model = Model()
     model.frame_of(bank.meta["special"])
     model.to(a.device)
@@ -231,7 +234,8 @@ def main():
         model.load_state_dict(resumed["model"])
     elif a.begin:
         model.start()
-        model.load_state_dict({k: v.float() for k, v in torch.load(a.begin, map_location=a.device).items()})
+        begin = torch.load(a.begin, map_location=a.device)
+        model.load_state_dict({k: v.float() for k, v in begin.get("model", begin).items()})
         if "base" in a.stages:  # which moves: what was added to it for two tasks begins anew
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
@@ -254,8 +258,10 @@ def main():
     seconds, end = a.seconds, None
     if a.deadline:
         end = STARTED + a.deadline - 12
-    steps = {"base": trainer.base, "retrieval": trainer.retrieval, "text-matching": trainer.matching, "code": trainer.code}
-    shares = {s: n for s, n in zip(SHARES, a.shares) if s in a.stages}
+    steps = {"base": trainer.base, "retrieval": trainer.retrieval, "text-matching": trainer.matching, "code": trainer.code, "fresh": trainer.fresh}
+    shares = {s: n for s, n in zip(SHARES, a.shares) if s in a.stages and (s != "fresh" or trainer.fresh_kinds)}
+    if not shares:
+        raise SystemExit(f"no descriptions for the stage fresh in {a.pack}: pack_fresh.py packs them")
     shares = {s: n / sum(shares.values()) for s, n in shares.items()}
     done = list(shares).index(resumed["stage"]) if resumed else 0
     for n, (stage, share) in enumerate(shares.items()):
@@ -265,8 +271,10 @@ def main():
             with torch.no_grad():  # the additions begin where retrieval's projector ended
                 for lora in (model.multi_vector_projector.lora_A, model.multi_vector_projector.lora_B):
                     lora[stage].copy_(lora["retrieval"])
-        rates = {"table": 5 * a.rate, "matrices": a.rate, "tower": 2 * a.rate} if stage == "base" else dict.fromkeys(("table", "matrices", "tower"), a.adapter_rate * (0.5 if stage == "retrieval" else 1))
+        rates = {"table": 5 * a.rate, "matrices": a.rate, "tower": 2 * a.rate} if stage == "base" else dict.fromkeys(("table", "matrices", "tower"), a.adapter_rate * {"retrieval": 0.5, "fresh": 2.0}.get(stage, 1.0))
         looks = (0.1, 0.3, 0.6) if stage == "base" else ()
+        if stage == "fresh":
+            trainer.remember(resumed["before"] if resumed and n == done else None)
         if stage == "retrieval":
             with run_errors(run):
                 run.stage = stage

@@ -1,6 +1,7 @@
 """What a step of each stage asks of the model: which texts and pictures, which losses; the mining of hard negatives; and what is
 looked at meanwhile.
 """
+import copy
 import math
 import time
 
@@ -11,13 +12,14 @@ import torch.nn.functional as F
 from losses import TEMPERATURE, alike, classified, contrastive, distil, late_interaction, recall
 
 DEBIAN = {"en": 0.26, "de": 0.13, "fr": 0.15, "it": 0.20, "ja": 0.09, "pt": 0.06, "ko": 0.04, "ru": 0.03, "pl": 0.03, "es": 0.01}
+LONG = "LY"  # the stores of long texts
 LATE_MOST = 512  # pairs of one late interaction: their likenesses are [B, B, tokens, tokens]
 
 
 class Step:
     """The texts of one step: asked for first, then encoded together, those of like length in one go."""
-    def __init__(self, trainer, task=None, drop=0.0):
-        self.t, self.task, self.drop, self.groups = trainer, task, drop, {}
+    def __init__(self, trainer, task=None, drop=0.0, model=None):
+        self.t, self.task, self.drop, self.groups, self.model = trainer, task, drop, {}, model or trainer.model
         # On a GPU starting an operation takes longer than the operation: few batches, whatever is padded in them.
         self.widths = (8, 16, 32, 64) if trainer.device == "cpu" else (14, 48)
         self.few = 64 if trainer.device == "cpu" else 400  # so few rows are no batch of their own
@@ -34,7 +36,7 @@ class Step:
             store, tokens = key
             index, prefix, most = (np.concatenate(x) for x in zip(*group))
             n, first = bank.stores[store].n[index], np.zeros(len(index), np.int64)
-            if store == "L" and self.drop:  # a long text begins somewhere, so that no part of it is learnt by heart
+            if store in LONG and self.drop:  # a long text begins somewhere, so that no part of it is learnt by heart
                 first = np.where(bank.rng.random(len(index)) < 0.4, (bank.rng.random(len(index)) * 0.4 * n).astype(np.int64), 0)
             n = np.minimum(n - first, most)
             width = n + bank.lead_n[prefix]
@@ -58,7 +60,7 @@ class Step:
 
     def forward(self, store, told, T):
         ids, mask = self.t.bank.stores[store].rows(told, self.t.bank.lead, T)
-        states = self.t.model.states(ids, self.task, self.drop if store == "L" else 0.0)
+        states = self.model.states(ids, self.task, self.drop if store in LONG else 0.0)
         return ((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).float(), states, mask
 
     def __getitem__(self, wanted):
@@ -81,6 +83,16 @@ class Trainer:
         self.begun = False  # with weights that know something
         self.extras = True  # steps as if stored, hard negatives: left out after an error in them
         self.near = {}
+        self.words = np.flatnonzero(bank.stores["S"].n <= 5)  # and other texts as short
+        self.before = None  # the model as it was when `fresh` began
+        fresh = {k[:-6]: len(a[k]) ** 0.5 for k in a if k.startswith("fresh.") and k.endswith(".short")}
+        self.fresh_kinds, self.fresh_share = list(fresh), np.array(list(fresh.values())) / sum(fresh.values())
+
+    def remember(self, state=None):
+        """What `fresh` is to keep: the model as it is, or as it was when an interrupted run began that stage."""
+        self.before = copy.deepcopy(self.model).requires_grad_(False)
+        if state:
+            self.before.load_state_dict(state, strict=False)
 
     def size(self, n, most=1 << 30):
         return max(8, min(int(n * self.scale), most))
@@ -99,10 +111,10 @@ class Trainer:
         if hard:  # some neighbourhoods in front, where the late interaction is, and the others at random
             near = self.neighbours(kind, len(rows) // 4)
             rows = np.concatenate([near, rows[~np.isin(rows, near)][: len(rows) - len(near)]])
-        code = kind == "code"
+        stores = "LL" if kind == "code" else "XY" if kind.startswith("fresh.") else "SL"
         said, told = a[f"{kind}.short"][rows], a[f"{kind}.long"][rows]
-        q = step.want("L" if code else "S", said, prefixes[0], widths[0], late > 0)
-        d = step.want("L", told, prefixes[1], widths[1], late > 0)
+        q = step.want(stores[0], said, prefixes[0], widths[0], late > 0)
+        d = step.want(stores[1], told, prefixes[1], widths[1], late > 0)
         keys = [said, told] + ([a[f"{kind}.source"][rows]] if f"{kind}.source" in a else [])
         return lambda: self.both(step, q, d, self.same(*keys), late)
 
@@ -221,6 +233,21 @@ class Trainer:
             return classified(seen[known], share, self.bank.meanings)
         return loss, (lambda: contrastive(step.seen, step[z], same)) if contrast else None
 
+    def kept(self, step, words, drawings):
+        """Single words and pictures stay where the adapter had them: what a change for descriptions does to them is chance."""
+        rows = self.bank.rng.choice(self.words, self.size(words))
+        then = Step(self, step.task, model=self.before)
+        z, was = (x.want("S", rows, "query", 24) for x in (step, then))
+        pixels = self.bank.pictures(self.size(drawings), 0.2)[0]
+
+        def loss():
+            with torch.no_grad():
+                then.encode()
+                seen = self.before.picture(pixels, step.task).float()
+            now = self.model.picture(pixels, step.task).float()
+            return 2 - F.cosine_similarity(step[z], then[was]).mean() - F.cosine_similarity(now, seen).mean()
+        return loss
+
     def likeness(self, step, size):
         """MiniLM's likeness among glosses and those that it finds nearest: among glosses drawn at random hardly two are alike."""
         bank, n = self.bank, self.size(size)
@@ -272,6 +299,19 @@ class Trainer:
             asked += [("pictures", 0.7, drawn), ("pictures and names", 0.7, said)]
         return step, asked
 
+    def fresh(self, part, count):
+        """The retrieval adapter again, with descriptions that the base has not learnt: see pack_fresh.py."""
+        step = Step(self, "retrieval", drop=0.08)
+        one, other = self.bank.rng.choice(self.fresh_kinds, 2, p=self.fresh_share)
+        drawn, said = self.pictures(step, 512, 0.2)
+        asked = [(one, 1.0, self.pairs(step, one, 1280, (32, 96))), ("pictures", 1.0, drawn), ("pictures and names", 1.0, said),
+                 ("which name", 0.4, self.names(step, 1536)), ("as before", 10.0, self.kept(step, 2048, 320))]
+        if count % 2:
+            asked.append(("wordnet", 1.0, self.pairs(step, "wordnet", 1536, (24, 48))))
+        else:
+            asked.append((other + " by tokens", 1.0, self.pairs(step, other, 320, (32, 96), late=320)))
+        return step, asked
+
     def matching(self, part, count):
         step = Step(self, "text-matching")
         asked = [("likeness", 1.0, self.likeness(step, 1536))]
@@ -308,6 +348,9 @@ class Trainer:
             for lang in ("en", "de", "fr", "it", "ja"):
                 short, long = bank.a["eval." + lang]
                 out[lang] = recall(encode("V", short, "query"), encode("W", long, "passage"))
+            for kind in self.fresh_kinds:
+                short, long = bank.a["eval." + kind]
+                out[kind] = recall(encode("X", short, "query"), encode("Y", long, "passage"))
             for split in ("drawing", "thing", "style", "photo", "stamp"):
                 seen = model.picture(bank.still(split), task).float()
                 for key in [k for k in bank.a if k.startswith(f"eval.{split}.")]:
