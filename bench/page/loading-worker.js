@@ -9,7 +9,7 @@ const since = (start) => performance.now() - start;
 async function planOf(model) {
   const { files } = await (await fetch(new URL('model.json', model))).json();
   return files.map(({ path, role, task, n_bytes, sha256, pieces }) => ({
-    role, task, name: path, source: { url: new URL(path, model).href }, nBytes: n_bytes, sha256, pieces: pieces && { nBytes: pieces.n_bytes, sha256: pieces.sha256 },
+    role, task, name: path, source: { url: new URL(path, model).href }, nBytes: n_bytes, sha256, pieceBytes: PIECE_BYTES, hashes: pieces && { nBytes: pieces.n_bytes, sha256: pieces.sha256 },
   }));
 }
 

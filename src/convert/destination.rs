@@ -31,7 +31,7 @@ pub(super) struct Destination {
     replace: bool,
     remove: bool,
     /// Held as long as the directory is written, so that no other run writes it too.
-    lock: Option<File>,
+    lock: Option<Lock>,
     record: Record,
 }
 
@@ -63,7 +63,7 @@ impl Destination {
         check_replaceable(to)?;
         let partial = sibling(to, ".partial")?;
         fs::create_dir_all(&partial).map_err(Error::io(&partial))?;
-        let lock = lock(&partial)?;
+        let lock = Lock::take(&partial)?;
         let mut destination = Destination {
             to: to.to_owned(),
             record: Record {
@@ -238,18 +238,32 @@ impl Drop for Destination {
     }
 }
 
-/// Takes the directory for this run. The system gives it back when the process ends, however.
-fn lock(partial: &Path) -> Result<File, Error> {
-    let path = partial.join(LOCK);
-    let file = File::create(&path).map_err(Error::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Busy {
-            path: partial.to_owned(),
-        }),
-        // A file system without locks is used without.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
-        Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
+/// A directory that is this run's alone. The system gives it back when the process ends, however.
+struct Lock(File);
+
+impl Lock {
+    fn take(partial: &Path) -> Result<Lock, Error> {
+        let path = partial.join(LOCK);
+        let file = File::create(&path).map_err(Error::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy {
+                path: partial.to_owned(),
+            }),
+            // A file system without locks is used without.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(Lock(file))
+            }
+            Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough where another thread has just forked: until its child becomes another
+        // program, the child holds the file open as well. A system that cannot unlock has closing.
+        let _ = self.0.unlock();
     }
 }
 

@@ -1,12 +1,11 @@
 //! The buffers that a launch binds: weights that share one are bound once.
 
-use std::borrow::Cow;
-
 use burn_wgpu::CubeTensor;
 
 use super::{
     Weight,
     launch::{contiguous, primitive},
+    name::{Name, Suffix},
     packed::{Decoder, Form, PANEL_ROWS, row_words},
 };
 
@@ -26,7 +25,7 @@ pub struct Piece {
 pub struct Buffers {
     pub tensors: Vec<CubeTensor>,
     /// Names and element types of the bindings.
-    pub names: Vec<(String, &'static str)>,
+    pub names: Vec<(Name, &'static str)>,
     /// Number that tells packed buffers apart, for those that are.
     keys: Vec<Option<usize>>,
 }
@@ -37,7 +36,7 @@ impl Buffers {
     /// - returns: its place
     pub fn add(
         &mut self,
-        name: &str,
+        name: Name,
         element: &'static str,
         tensor: CubeTensor,
         key: Option<usize>,
@@ -50,13 +49,13 @@ impl Buffers {
             return known;
         }
         self.tensors.push(tensor);
-        self.names.push((name.to_string(), element));
+        self.names.push((name, element));
         self.keys.push(key);
         self.tensors.len() - 1
     }
 
     /// Adds what holds a weight; pieces that continue one another are joined.
-    pub fn add_weight(&mut self, name: &str, weight: &Weight) -> Option<Vec<Piece>> {
+    pub fn add_weight(&mut self, name: &'static str, weight: &Weight) -> Option<Vec<Piece>> {
         let mut pieces: Vec<Piece> = Vec::new();
         match weight {
             Weight::Dense(parts) => {
@@ -65,8 +64,8 @@ impl Buffers {
                     if !k.is_multiple_of(4) {
                         return None;
                     }
-                    let binding = format!("{name}{}", self.tensors.len());
-                    let buffer = self.add(&binding, "vec4<u32>", contiguous(part.clone())?, None);
+                    let binding = Name::nth(name, self.tensors.len());
+                    let buffer = self.add(binding, "vec4<u32>", contiguous(part.clone())?, None);
                     let form = Form::Dense;
                     pieces.push(Piece { form, rows, buffer });
                 }
@@ -75,9 +74,9 @@ impl Buffers {
                 for matrix in matrices {
                     let (k, tensor_type) = (matrix.shape[1], matrix.tensor_type);
                     for part in &matrix.parts {
-                        let binding = format!("{name}{}", self.tensors.len());
+                        let binding = Name::nth(name, self.tensors.len());
                         let words = primitive(part.words.clone())?;
-                        let buffer = self.add(&binding, "vec4<u32>", words, Some(part.buffer));
+                        let buffer = self.add(binding, "vec4<u32>", words, Some(part.buffer));
                         let (form, rows) = (part.form(tensor_type), part.n_rows);
                         match pieces.last_mut() {
                             Some(last) if last.buffer == buffer && continues(last, &form, k) => {
@@ -94,22 +93,24 @@ impl Buffers {
     }
 
     /// How shaders see the pieces of a matrix of `k` columns; their numbers are added.
+    ///
+    /// - `letters`: of what ends their names
     pub fn decoders(
         &self,
-        suffix: &str,
+        letters: &'static str,
         pieces: &[Piece],
         k: usize,
-        numbers: &mut Vec<(Cow<'static, str>, usize)>,
+        numbers: &mut Vec<(Name, usize)>,
     ) -> Vec<Decoder> {
         let mut decoders = Vec::with_capacity(pieces.len());
         for (i, piece) in pieces.iter().enumerate() {
-            let suffix = format!("_{suffix}{i}");
+            let suffix = Suffix::nth(letters, i);
             for (name, value) in piece.form.numbers(piece.rows, k) {
-                numbers.push((format!("{name}{suffix}").into(), value));
+                numbers.push((Name::new(name, suffix), value));
             }
             decoders.push(Decoder {
                 suffix,
-                buffer: self.names[piece.buffer].0.clone(),
+                buffer: self.names[piece.buffer].0,
                 tensor_type: piece.form.tensor_type(),
             });
         }

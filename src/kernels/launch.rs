@@ -1,6 +1,10 @@
 //! Launches a WGSL kernel on tensors of the graphics device.
 
-use std::{borrow::Cow, cell::RefCell};
+use std::{
+    cell::RefCell,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use burn::{
     backend::{DType, Shape},
@@ -13,7 +17,11 @@ use cubecl::{
     server::{KernelArguments, MetadataBindingInfo},
 };
 
-use super::{packed, timing, unroll::unroll};
+use super::{
+    name::{Name, Source, Value},
+    packed, timing,
+    unroll::unroll,
+};
 
 /// Invocations of a workgroup along x and y; WebGPU guarantees 256 in all.
 pub type WorkgroupSize = [u32; 2];
@@ -25,39 +33,62 @@ pub const MAX_WORKGROUPS: u32 = 65_535;
 ///
 /// The text holds `{{ bindings }}` for the declarations, `{{ decoders }}` for the functions that
 /// decode packed matrices, `{{ name }}` for each constant, and blocks to [`unroll`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
     /// What counters call it.
     pub name: &'static str,
-    pub source: &'static str,
+    pub source: Source,
     /// Names and element types of the inputs, in binding order.
-    pub inputs: Vec<(String, &'static str)>,
+    pub inputs: Vec<(Name, &'static str)>,
     /// Names and element types of the outputs.
     pub outputs: Vec<(&'static str, &'static str)>,
     /// Matrices among the inputs, in groups whose rows follow one another. For each the text may
     /// call a function of that name, `(row, kb, o) -> Octet`.
     pub decoders: Vec<(&'static str, Vec<packed::Decoder>)>,
     /// Values of placeholders, and counts of what is unrolled.
-    pub constants: Vec<(Cow<'static, str>, usize)>,
+    pub constants: Vec<(Name, usize)>,
     /// Names of the numbers that each launch brings along, first in `info`: `{{ name }}u` stands for
     /// one. A shape is a number, so that layers of different sizes share a compiled shader.
-    pub numbers: Vec<Cow<'static, str>>,
-    /// Values of placeholders that are text.
-    pub switches: Vec<(Cow<'static, str>, String)>,
+    pub numbers: Vec<Name>,
+    /// Values of placeholders within names, or that are no counts.
+    pub switches: Vec<(Name, Value)>,
     pub workgroup_size: WorkgroupSize,
 }
 
-impl KernelSource for Kernel {
+/// A kernel as the runtime keeps it, which asks for its id more than once for each launch.
+#[derive(Clone)]
+struct Shared(Arc<Kernel>);
+
+impl KernelSource for Shared {
     fn source(&self) -> SourceTemplate {
-        SourceTemplate::new(self.text())
+        SourceTemplate::new(self.0.text())
     }
 
     fn id(&self) -> KernelId {
-        KernelId::new::<Self>().info(self.clone())
+        KernelId::new::<Self>().info(self.0.clone())
     }
 
     fn lang(&self) -> &'static str {
         "wgsl"
+    }
+}
+
+/// Values alone: which names they have follows from the source, and a launch waits for this.
+impl Hash for Kernel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.source.hash(state);
+        self.workgroup_size.hash(state);
+        for (_, decoders) in &self.decoders {
+            decoders
+                .iter()
+                .for_each(|decoder| decoder.tensor_type.hash(state));
+        }
+        self.constants
+            .iter()
+            .for_each(|(_, value)| value.hash(state));
+        self.switches
+            .iter()
+            .for_each(|(_, value)| value.hash(state));
     }
 }
 
@@ -66,16 +97,17 @@ impl Kernel {
     pub fn text(&self) -> String {
         let mut text = self
             .source
+            .text()
             .replace("{{ bindings }}", &self.bindings())
             .replace("{{ decoders }}", &self.decoder_text());
         let replace = |text: &mut String| {
             for (name, value) in &self.switches {
-                *text = text.replace(&format!("{{{{ {name} }}}}"), value);
+                *text = text.replace(&format!("{{{{ {name} }}}}"), &value.to_string());
             }
         };
         replace(&mut text);
         let count = |name: &str| {
-            let constant = self.constants.iter().find(|(known, _)| known == name);
+            let constant = self.constants.iter().find(|(known, _)| known.is(name));
             constant.map_or(0, |(_, value)| *value)
         };
         text = unroll(&text, &count);
@@ -85,7 +117,7 @@ impl Kernel {
             text = text.replace(&format!("{{{{ {name} }}}}u"), &format!("info[{at}]"));
         }
         let [x, y] = self.workgroup_size.map(|n| n as usize);
-        let sizes = [("workgroup_x".into(), x), ("workgroup_y".into(), y)];
+        let sizes: [(Name, usize); 2] = [("workgroup_x".into(), x), ("workgroup_y".into(), y)];
         for (name, value) in sizes.iter().chain(&self.constants) {
             text = text.replace(&format!("{{{{ {name} }}}}"), &value.to_string());
         }
@@ -101,12 +133,12 @@ impl Kernel {
             "read_write"
         };
         let inputs = self.inputs.iter();
-        let inputs = inputs.map(|(name, element)| (name.as_str(), *element, access));
+        let inputs = inputs.map(|(name, element)| (*name, *element, access));
         let outputs = self.outputs.iter();
-        let outputs = outputs.map(|(name, element)| (*name, *element, "read_write"));
+        let outputs = outputs.map(|(name, element)| ((*name).into(), *element, "read_write"));
         inputs
             .chain(outputs)
-            .chain([("info", "u32", "read")])
+            .chain([("info".into(), "u32", "read")])
             .enumerate()
             .map(|(binding, (name, element, access))| {
                 format!("@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;\n")
@@ -124,7 +156,7 @@ impl Kernel {
             let mut before = String::new();
             for (i, decoder) in decoders.iter().enumerate() {
                 text += &decoder.text();
-                let s = &decoder.suffix;
+                let s = decoder.suffix;
                 let line = format!("return octet{s}(load{s}(row{s}(n{before}), kb), o);");
                 before += &format!(" - {{{{ rows{s} }}}}u");
                 if i + 1 < decoders.len() {
@@ -157,22 +189,25 @@ impl Kernel {
             .iter()
             .map(|[rows, columns]| client.empty(rows * columns * size_of::<f32>()))
             .collect();
-        let launch = Launch {
-            kernel: self.name,
+        let kernel = Shared(Arc::new(self));
+        let [x, y] = kernel.0.workgroup_size;
+        let described = || Launch {
+            kernel: kernel.0.name,
             shapes: shapes.to_vec(),
             bytes: tensors
                 .iter()
                 .map(|tensor| tensor.handle.size_in_used())
                 .chain(outputs.iter().map(|output| output.size_in_used()))
                 .sum(),
-            numbers: self
+            numbers: kernel
+                .0
                 .numbers
                 .iter()
-                .cloned()
+                .copied()
                 .zip(info.iter().copied())
                 .collect(),
         };
-        count(|| launch.clone());
+        count(described);
         let mut arguments = KernelArguments::new();
         for tensor in &tensors {
             arguments =
@@ -187,19 +222,14 @@ impl Kernel {
             .map(|pair| u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 32)
             .collect();
         arguments = arguments.with_info(MetadataBindingInfo::custom(words));
-        let [x, y] = self.workgroup_size;
         let [count_x, count_y, count_z] = workgroups;
-        timing::around(
-            &client,
-            || launch,
-            || {
-                client.launch(
-                    Box::new(SourceKernel::new(self, CubeDim::new_2d(x, y))),
-                    CubeCount::Static(count_x, count_y, count_z),
-                    arguments,
-                );
-            },
-        );
+        timing::around(&client, described, || {
+            client.launch(
+                Box::new(SourceKernel::new(kernel.clone(), CubeDim::new_2d(x, y))),
+                CubeCount::Static(count_x, count_y, count_z),
+                arguments,
+            );
+        });
         outputs
             .into_iter()
             .zip(shapes)
@@ -222,7 +252,7 @@ pub struct Launch {
     /// Bytes of the buffers bound, inputs and outputs.
     pub bytes: u64,
     /// What the launch brought along: see `Kernel::numbers`.
-    pub numbers: Vec<(Cow<'static, str>, u32)>,
+    pub numbers: Vec<(Name, u32)>,
 }
 
 thread_local! {
@@ -261,9 +291,7 @@ pub fn primitive(tensor: Tensor<1, Int>) -> Option<CubeTensor> {
 }
 
 /// Names of numbers, and their values.
-pub fn split_numbers(
-    numbers: Vec<(Cow<'static, str>, usize)>,
-) -> (Vec<Cow<'static, str>>, Vec<u32>) {
+pub fn split_numbers(numbers: Vec<(Name, usize)>) -> (Vec<Name>, Vec<u32>) {
     let values = numbers
         .into_iter()
         .map(|(name, value)| (name, value as u32));

@@ -18,6 +18,7 @@ mod forms;
 mod host;
 mod launch;
 mod linear;
+mod name;
 mod packed;
 mod rope;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) use forms::{Attention as AttentionForm, N_CLASSES};
 pub use forms::{Forms, UnknownForms};
 pub use launch::{Launch, begin_count, end_count};
 pub use linear::{Finish, Linear, LowRank, MAX_SLICED_VALUES, MAX_SLICES};
+pub use name::Name;
 pub use packed::{Packed, Packer, Part, padded_rows, row_words, rows_per_part};
 pub use rope::{RopeTable, portable as rotated};
 pub use timing::{Timing, begin_timing, end_timing};

@@ -20,13 +20,14 @@ const serve = async (answer: Answer): Promise<string> => {
   return `${server.url}f`;
 };
 
-const file = (facts: Partial<PlannedFile>): PlannedFile => ({ role: 'text', name: 'f', source: { url: 'https://host.example/f' }, nBytes: undefined, sha256: undefined, pieces: undefined, ...facts });
+const file = (facts: Partial<PlannedFile>): PlannedFile => ({ role: 'text', name: 'f', source: { url: 'https://host.example/f' }, nBytes: undefined, sha256: undefined, pieceBytes: PIECE_BYTES, hashes: undefined, ...facts });
 const hooks = (more: Partial<FileHooks> = {}): FileHooks => ({
   open: openWith((url, init) => fetch(url, init)), signal, retryPauseMs: 0, rangeOrigins: new Set(), rooms: new Rooms(ROOMS), onBytes: () => undefined, sink: () => undefined, ...more,
 });
-const piecesOf = (bytes: Uint8Array): PlannedFile['pieces'] => ({
-  nBytes: PIECE_BYTES,
-  sha256: Array.from({ length: Math.ceil(bytes.length / PIECE_BYTES) }, (_, i) => sha256(bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES))),
+const HASHED_BYTES = PIECE_BYTES / 4;
+const hashesOf = (bytes: Uint8Array): PlannedFile['hashes'] => ({
+  nBytes: HASHED_BYTES,
+  sha256: Array.from({ length: Math.ceil(bytes.length / HASHED_BYTES) }, (_, i) => sha256(bytes.subarray(i * HASHED_BYTES, (i + 1) * HASHED_BYTES))),
 });
 
 /** Loads from `answer`, and returns what reached the sink. */
@@ -108,7 +109,7 @@ describe('loading a file', () => {
 describe('ranges', () => {
   test('are fetched four at a time, and handed on in order', async () => {
     const asked: Asked[] = [];
-    const found = await loaded(ranged(LARGE, { fault: (each) => void asked.push(each) }), { nBytes: LARGE.length, sha256: sha256(LARGE), pieces: piecesOf(LARGE) });
+    const found = await loaded(ranged(LARGE, { fault: (each) => void asked.push(each) }), { nBytes: LARGE.length, sha256: sha256(LARGE), hashes: hashesOf(LARGE) });
     same(found, LARGE);
     assert.deepEqual(asked.map(({ range }) => range?.[0]).sort((a, b) => (a ?? 0) - (b ?? 0)), [0, 1, 2, 3, 4].map((i) => i * PIECE_BYTES));
   });
@@ -210,13 +211,13 @@ describe('bytes that are wrong', () => {
   const facts = { nBytes: LARGE.length, sha256: sha256(LARGE) };
 
   test('are found piece by piece, before they reach the device, and fetched again', async () => {
-    same(await loaded(ranged(LARGE, { fault: (_, n) => (n === 2 ? { flip: 77 } : undefined) }), { ...facts, pieces: piecesOf(LARGE) }), LARGE);
+    same(await loaded(ranged(LARGE, { fault: (_, n) => (n === 2 ? { flip: 77 } : undefined) }), { ...facts, hashes: hashesOf(LARGE) }), LARGE);
   });
 
   test('that stay wrong name the piece', async () => {
     let sunk = 0;
-    const answer = ranged(LARGE, { fault: ({ range }) => (range?.[0] === 2 * PIECE_BYTES ? { flip: 77 } : undefined) });
-    await assert.rejects(loaded(answer, { ...facts, pieces: piecesOf(LARGE) }, { sink: (bytes) => void (sunk += bytes.length) }), { code: 'INTEGRITY', message: /piece 2: needed SHA-256 [0-9a-f]{64}, found [0-9a-f]{64}/ });
+    const answer = ranged(LARGE, { fault: ({ range }) => (range?.[0] === 2 * PIECE_BYTES ? { flip: 3 * HASHED_BYTES + 77 } : undefined) });
+    await assert.rejects(loaded(answer, { ...facts, hashes: hashesOf(LARGE) }, { sink: (bytes) => void (sunk += bytes.length) }), { code: 'INTEGRITY', message: /piece 11: needed SHA-256 [0-9a-f]{64}, found [0-9a-f]{64}/ });
     assert.ok(sunk <= 2 * PIECE_BYTES);
   });
 

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BufferLedger } from '../../www/lib/engine/buffers.js';
 import { memoryNeed, probeMemory, staticBudget } from '../../www/lib/memory-need.js';
-import type { ModelPlan } from '../../www/lib/model-files.js';
+import { PIECE_BYTES, type ModelPlan } from '../../www/lib/model-files.js';
 
 const GB = 1e9;
 
 function plan(roles: readonly ('text' | 'vision')[]): ModelPlan {
   return {
-    files: roles.map((role) => ({ role, name: role, source: { url: `https://weights.test/${role}` }, nBytes: undefined, sha256: undefined, pieces: undefined })),
+    files: roles.map((role) => ({ role, name: role, source: { url: `https://weights.test/${role}` }, nBytes: undefined, sha256: undefined, pieceBytes: PIECE_BYTES, hashes: undefined })),
     name: 'v4', licence: undefined, space: undefined,
   };
 }

@@ -1,5 +1,5 @@
-// SHA-256 of bytes that are there as a whole: by the browser, in a thread of its own, where the page is a
-// secure context; else by code of our own.
+// SHA-256 of bytes that are there as a whole: by the browser, which has instructions for it, where the page is a
+// secure context; else by a library.
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';

@@ -16,14 +16,16 @@ export interface PlannedFile extends WireFile {
   readonly nBytes: number | undefined;
   /** Lower-case hexadecimal. */
   readonly sha256: string | undefined;
-  /** How the file is cut into pieces where that is not as {@link PIECE_BYTES} has it, and their hashes, where model.json tells them. */
-  readonly pieces: { readonly nBytes: number; readonly sha256: readonly string[] | undefined } | undefined;
+  /** What is read, handed on and kept at once, but for a file's last piece; at most {@link PIECE_BYTES}. */
+  readonly pieceBytes: number;
+  /** SHA-256 of every `nBytes` of the file, a part of `pieceBytes`, where model.json tells them. */
+  readonly hashes: { readonly nBytes: number; readonly sha256: readonly string[] } | undefined;
 }
 
-/** Bytes of every piece but a file's last: what is asked of a server at once, and kept under one name. */
+/** The most that a piece has. */
 export const PIECE_BYTES = 2 << 20;
-/** A model.json may have smaller ones, down to this. */
-const MIN_PIECE_BYTES = 1 << 14;
+/** model.json may have hashes of as little. */
+const MIN_HASHED_BYTES = 1 << 14;
 
 /** The files of a model, and what model.json says about them. */
 export interface ModelPlan {
@@ -138,7 +140,7 @@ export function isBlob(value: unknown): value is Blob {
 export function planGivenFiles(files: readonly WireFile[]): ModelPlan {
   const name = files[0]?.name ?? '';
   return {
-    files: files.map((file) => ({ ...file, nBytes: sizeOf(file.source), sha256: undefined, pieces: undefined })),
+    files: files.map((file) => ({ ...file, nBytes: sizeOf(file.source), sha256: undefined, pieceBytes: PIECE_BYTES, hashes: undefined })),
     name: name.replace(SPLIT_FILE, '').replace(/\.gguf$/, ''),
     licence: undefined,
     space: undefined,
@@ -233,21 +235,22 @@ function planEntry(entry: unknown, at: string, directory: string, bad: (what: st
     source: { url },
     nBytes: nBytes as number | undefined,
     sha256: (sha256 as string | undefined)?.toLowerCase(),
-    pieces: planPieces(entry['pieces'], nBytes as number | undefined, `${at}.pieces`, bad),
+    ...planPieces(entry['pieces'], nBytes as number | undefined, `${at}.pieces`, bad),
   };
 }
 
-function planPieces(pieces: unknown, nBytes: number | undefined, at: string, bad: (what: string) => EmbedderError): PlannedFile['pieces'] {
-  if (pieces === undefined || nBytes === undefined) return undefined;
+function planPieces(pieces: unknown, nBytes: number | undefined, at: string, bad: (what: string) => EmbedderError): Pick<PlannedFile, 'pieceBytes' | 'hashes'> {
+  const none = { pieceBytes: PIECE_BYTES, hashes: undefined };
+  if (pieces === undefined || nBytes === undefined) return none;
   if (!isRecord(pieces)) throw bad(`needed ${at} to be an object, found ${JSON.stringify(pieces)}`);
-  const pieceBytes = pieces['n_bytes'] as number;
-  if (!Number.isSafeInteger(pieceBytes) || pieceBytes < 1) throw bad(`needed ${at}.n_bytes to be a number of bytes, found ${JSON.stringify(pieces['n_bytes'])}`);
+  const hashedBytes = pieces['n_bytes'] as number;
+  if (!Number.isSafeInteger(hashedBytes) || hashedBytes < 1) throw bad(`needed ${at}.n_bytes to be a number of bytes, found ${JSON.stringify(pieces['n_bytes'])}`);
   const hashes = pieces['sha256'];
-  const needed = Math.ceil(nBytes / pieceBytes);
+  const needed = Math.ceil(nBytes / hashedBytes);
   if (!Array.isArray(hashes) || hashes.length !== needed || !hashes.every((hash: unknown) => typeof hash === 'string' && /^[0-9a-f]{64}$/i.test(hash))) {
     throw bad(`needed ${at}.sha256 to be a list of ${needed} hashes of 64 hexadecimal digits`);
   }
-  // Pieces that the buffers do not hold, or that would be a request for next to nothing: the file's own hash serves.
-  if (pieceBytes < MIN_PIECE_BYTES || pieceBytes > PIECE_BYTES) return undefined;
-  return { nBytes: pieceBytes, sha256: hashes.map((hash: string) => hash.toLowerCase()) };
+  // More than the buffers hold, or next to nothing: the file's own hash serves.
+  if (hashedBytes < MIN_HASHED_BYTES || hashedBytes > PIECE_BYTES) return none;
+  return { pieceBytes: PIECE_BYTES - (PIECE_BYTES % hashedBytes), hashes: { nBytes: hashedBytes, sha256: hashes.map((hash: string) => hash.toLowerCase()) } };
 }

@@ -89,11 +89,10 @@ proptest! {
     }
 }
 
-/// `eˣ` at one level, or `2ˣ`.
-struct Exp<'a>(&'a mut [f32]);
-struct Exp2<'a>(&'a mut [f32]);
+/// `2ˣ` at one level, or `eˣ`.
+struct Power<'a, const OF_TWO: bool>(&'a mut [f32]);
 
-impl Kernel for Exp<'_> {
+impl<const OF_TWO: bool> Kernel for Power<'_, OF_TWO> {
     type Output = ();
 
     #[inline(always)]
@@ -102,22 +101,13 @@ impl Kernel for Exp<'_> {
             // SAFETY: a chunk has V::N numbers.
             unsafe {
                 let at = chunk.as_mut_ptr();
-                V::store(functions::exp::<V>(V::load(at)), at);
-            }
-        }
-    }
-}
-
-impl Kernel for Exp2<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        for chunk in self.0.chunks_exact_mut(V::N) {
-            // SAFETY: a chunk has V::N numbers.
-            unsafe {
-                let at = chunk.as_mut_ptr();
-                V::store(functions::exp2::<V>(V::load(at)), at);
+                let x = V::load(at);
+                let y = if OF_TWO {
+                    functions::exp2::<V>(x)
+                } else {
+                    functions::exp::<V>(x)
+                };
+                V::store(y, at);
             }
         }
     }
@@ -131,7 +121,7 @@ fn the_power_of_two_is_right_to_the_last_bits_from_end_to_end() {
         .collect();
     for level in Level::available() {
         let mut y = x.clone();
-        level.run(Exp2(&mut y));
+        level.run(Power::<true>(&mut y));
         for (x, y) in x.iter().zip(y) {
             let needed = match *x <= -126.5 {
                 true => 0.0,
@@ -154,7 +144,7 @@ fn the_exponential_is_right_to_the_last_bits_from_end_to_end() {
         .collect();
     for level in Level::available() {
         let mut y = x.clone();
-        level.run(Exp(&mut y));
+        level.run(Power::<false>(&mut y));
         for (x, y) in x.iter().zip(y) {
             let needed = match *x < -87.3 {
                 true => 0.0,
@@ -174,11 +164,11 @@ fn the_exponential_is_right_to_the_last_bits_from_end_to_end() {
 fn the_exponential_of_what_is_no_number_is_none() {
     for level in Level::available() {
         let mut y = [f32::NAN, f32::NEG_INFINITY, f32::MIN, 0.0].repeat(8);
-        level.run(Exp(&mut y));
+        level.run(Power::<false>(&mut y));
         assert!(y[0].is_nan(), "{}", level.name());
         assert_eq!(y[1..4], [0.0, 0.0, 1.0], "{}", level.name());
         let mut y = [f32::NAN, f32::NEG_INFINITY, f32::MIN, 0.0].repeat(8);
-        level.run(Exp2(&mut y));
+        level.run(Power::<true>(&mut y));
         assert!(y[0].is_nan(), "{}", level.name());
         assert_eq!(y[1..4], [0.0, 0.0, 1.0], "{}", level.name());
     }

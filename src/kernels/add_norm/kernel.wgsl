@@ -94,7 +94,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 //# for b in batches
   {
 //# for g in groups
-    let row$b$g = row{{ s$b$g }}(min({{ first$b$g }} + l % 32u, {{ rows$b$g }} - 1u));
+    let row$b$g = row{{ s$b$g }}(min({{ first$b$g }}u + l % 32u, {{ rows{{ s$b$g }} }}u - 1u));
     var sum$g = 0.0;
 //# end
     workgroupBarrier();
@@ -119,10 +119,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     workgroupBarrier();
     partial[l] = sum$g;
     workgroupBarrier();
-    if (l < 32u && {{ first$b$g }} + l < {{ rows$b$g }} && is_mine) {
+    if (l < 32u && {{ first$b$g }}u + l < {{ rows{{ s$b$g }} }}u && is_mine) {
       var all = 0.0;
       for (var i = 0u; i < lanes; i++) { all += partial[i * 32u + l]; }
-      n[m * {{ n_stride }}u + 4u * {{ h4 }}u + {{ before$b$g }} + {{ first$b$g }} + l] = all;
+      n[m * {{ n_stride }}u + 4u * {{ h4 }}u + {{ before{{ s$b$g }} }}u + {{ first$b$g }}u + l] = all;
     }
 //# end
   }

@@ -13,14 +13,13 @@ mod host;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use burn::tensor::Tensor;
 
 use super::{
     Forms, Kernels, LowRank, Weight,
     buffers::Buffers,
     launch::{Kernel, contiguous, split_numbers, spread},
+    name::{Name, Suffix, Value, source},
 };
 
 /// A product that has yet to join the residual stream.
@@ -111,9 +110,9 @@ impl AddNorm<'_> {
             return None;
         }
         let mut buffers = Buffers::default();
-        buffers.add("x", "vec4<f32>", contiguous(x.clone())?, None);
+        buffers.add("x".into(), "vec4<f32>", contiguous(x.clone())?, None);
         buffers.add(
-            "weight",
+            "weight".into(),
             "vec4<f32>",
             contiguous(self.weight.clone())?,
             None,
@@ -121,10 +120,10 @@ impl AddNorm<'_> {
         let mut outputs = vec![("n", "f32")];
         let mut shapes = vec![[m, h + coordinates]];
         let mut decoders = Vec::new();
-        let mut numbers: Vec<(Cow<'static, str>, usize)> = Vec::new();
+        let mut numbers: Vec<(Name, usize)> = Vec::new();
         let (mut scale, mut slices) = (1.0, 1);
         if let Some(Update { product, low_rank }) = update {
-            buffers.add("u", "vec4<f32>", contiguous(product.clone())?, None);
+            buffers.add("u".into(), "vec4<f32>", contiguous(product.clone())?, None);
             slices = product.dims()[0] / m;
             outputs.insert(0, ("s", "vec4<f32>"));
             shapes.insert(0, [m, h]);
@@ -133,7 +132,7 @@ impl AddNorm<'_> {
                 let pieces = buffers.add_weight("b", &low_rank.b)?;
                 decoders.push((
                     "fetch_b",
-                    buffers.decoders("b", &pieces, rank, &mut numbers),
+                    buffers.decoders("_b", &pieces, rank, &mut numbers),
                 ));
             }
         }
@@ -141,7 +140,12 @@ impl AddNorm<'_> {
         if let Some(a) = self.coordinates {
             let pieces = buffers.add_weight("a", a)?;
             groups = Group::of(pieces.iter().map(|piece| piece.rows));
-            decoders.push(("fetch_a", buffers.decoders("a", &pieces, h, &mut numbers)));
+            decoders.push(("fetch_a", buffers.decoders("_a", &pieces, h, &mut numbers)));
+            let mut before = 0;
+            for (i, piece) in pieces.iter().enumerate() {
+                numbers.push((Name::nth("before_a", i), before));
+                before += piece.rows;
+            }
         }
         if !buffers.fit(outputs.len()) {
             return None;
@@ -158,7 +162,7 @@ impl AddNorm<'_> {
         ]);
         let (numbers, info) = split_numbers(numbers);
         let at_once = Group::at_once(groups.len());
-        let mut switches = vec![("scale".into(), format!("{scale:?}f"))];
+        let mut switches = vec![("scale".into(), scale.into())];
         for place in 0..groups.len().next_multiple_of(at_once) {
             // The last batch is filled up with its last group.
             let group = &groups[place.min(groups.len() - 1)];
@@ -166,7 +170,7 @@ impl AddNorm<'_> {
         }
         let kernel = Kernel {
             name: "add_norm",
-            source: include_str!("kernel.wgsl"),
+            source: source!("kernel.wgsl"),
             inputs: buffers.names,
             outputs,
             decoders,
@@ -228,21 +232,12 @@ impl Group {
     }
 
     /// What the shader calls it, as group `at` of a batch.
-    fn switches(&self, batch: usize, at: usize) -> [(Cow<'static, str>, String); 4] {
-        let rows = |piece: usize| format!("{{{{ rows_a{piece} }}}}u");
-        let before: Vec<String> = (0..self.piece).map(rows).collect();
-        let before = if before.is_empty() {
-            "0u".into()
-        } else {
-            format!("({})", before.join(" + "))
-        };
+    fn switches(&self, batch: usize, at: usize) -> [(Name, Value); 2] {
         [
-            ("s", format!("_a{}", self.piece)),
-            ("first", format!("{}u", self.first)),
-            ("rows", rows(self.piece)),
-            ("before", before),
+            ("s", Value::Suffix(Suffix::nth("_a", self.piece))),
+            ("first", Value::Number(self.first)),
         ]
-        .map(|(name, value)| (format!("{name}{batch}{at}").into(), value))
+        .map(|(name, value)| (Name::new(name, Suffix::pair(batch, at)), value))
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Letters as in the parent module; S = query heads that a workgroup computes together.
 
-use std::borrow::Cow;
-
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
 use super::{Heads, KeyRanges};
-use crate::kernels::launch::{Kernel, WorkgroupSize, contiguous, spread};
+use crate::kernels::{
+    launch::{Kernel, WorkgroupSize, contiguous, spread},
+    name::{Name, Source, source},
+};
 
 /// Longest head that the shaders hold in registers.
 const MAX_HEAD_DIM: usize = 128;
@@ -24,7 +25,7 @@ pub fn direct(qkv: Tensor<2>, heads: Heads, keys: &KeyRanges) -> Tensor<2> {
     const QUERIES_OF_A_LANE: usize = 4;
     let fours = heads.head_dim / 4;
     let form = Form {
-        source: include_str!("direct.wgsl"),
+        source: source!("direct.wgsl"),
         constants: vec![("fours".into(), fours)],
         workgroup_size: [LANES as u32, 1],
         n_queries: LANES * QUERIES_OF_A_LANE,
@@ -46,7 +47,7 @@ pub fn tiled(qkv: Tensor<2>, heads: Heads, keys: &KeyRanges) -> Tensor<2> {
     let fours = heads.head_dim / 4;
     let of_a_lane = fours.div_ceil(LANES_OF_A_ROW);
     let form = Form {
-        source: include_str!("tiled.wgsl"),
+        source: source!("tiled.wgsl"),
         constants: vec![
             ("fours".into(), fours),
             ("of_a_lane".into(), of_a_lane),
@@ -60,8 +61,8 @@ pub fn tiled(qkv: Tensor<2>, heads: Heads, keys: &KeyRanges) -> Tensor<2> {
 }
 
 struct Form {
-    source: &'static str,
-    constants: Vec<(Cow<'static, str>, usize)>,
+    source: Source,
+    constants: Vec<(Name, usize)>,
     workgroup_size: WorkgroupSize,
     /// Most queries of a workgroup.
     n_queries: usize,

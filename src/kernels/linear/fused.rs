@@ -1,7 +1,5 @@
 //! Chooses a kernel for a product and launches it.
 
-use std::borrow::Cow;
-
 use burn::tensor::Tensor;
 
 use crate::{
@@ -11,6 +9,7 @@ use crate::{
         buffers::{Buffers, Piece},
         forms::{Cut, Forms},
         launch::{Kernel, contiguous, split_numbers},
+        name::{Name, Value, source},
         packed::{BLOCK, Form, PANEL_ROWS, row_words},
     },
 };
@@ -56,7 +55,7 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>, in_slices: bool) -> Op
     }
 
     let mut buffers = Buffers::default();
-    buffers.add("x", "vec4<f32>", contiguous(x.clone())?, None);
+    buffers.add("x".into(), "vec4<f32>", contiguous(x.clone())?, None);
     let mut pieces = buffers.add_weight("w", linear.weight)?;
     let n_pieces = pieces.len();
     if let Some(appended) = linear.appended {
@@ -90,17 +89,17 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>, in_slices: bool) -> Op
         }
     }
     let columns = before;
-    let mut numbers: Vec<(Cow<'static, str>, usize)> = Vec::new();
-    let mut decoders = vec![("fetch", buffers.decoders("", &pieces, k, &mut numbers))];
+    let mut numbers: Vec<(Name, usize)> = Vec::new();
+    let mut decoders = vec![("fetch", buffers.decoders("_", &pieces, k, &mut numbers))];
     if let Some(update) = linear.low_rank {
         let pieces = buffers.add_weight("b", &update.b)?;
         decoders.push((
             "fetch_b",
-            buffers.decoders("b", &pieces, rank, &mut numbers),
+            buffers.decoders("_b", &pieces, rank, &mut numbers),
         ));
     }
     if let Some(bias) = linear.bias {
-        buffers.add("bias", "f32", contiguous(bias.clone())?, None);
+        buffers.add("bias".into(), "f32", contiguous(bias.clone())?, None);
     }
     let (mut head_dim, mut n_rotated) = (2, 0);
     if let Finish::Rotate {
@@ -110,7 +109,7 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>, in_slices: bool) -> Op
     {
         head_dim = table.head_dim();
         n_rotated = rotated;
-        buffers.add("rope", "vec2<f32>", contiguous(table.turns())?, None);
+        buffers.add("rope".into(), "vec2<f32>", contiguous(table.turns())?, None);
         if spans.iter().any(|span| !span.rows.is_multiple_of(head_dim)) {
             return None;
         }
@@ -189,7 +188,7 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>, in_slices: bool) -> Op
         ("octets".into(), rank.div_ceil(8)),
         ("low_rank_columns".into(), n),
     ]);
-    let mut constants: Vec<(Cow<'static, str>, usize)> = vec![
+    let mut constants: Vec<(Name, usize)> = vec![
         ("pairs".into(), pairs),
         ("rows".into(), rows),
         ("four".into(), 4),
@@ -219,13 +218,13 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>, in_slices: bool) -> Op
     let mut end = 0;
     for (i, rows) in parts.iter().enumerate() {
         end += rows;
-        numbers.push((format!("part_end_{i}").into(), end));
+        numbers.push((Name::nth("part_end_", i), end));
     }
-    let mut switches: Vec<(Cow<'static, str>, String)> = vec![
-        ("columns_text".into(), include_str!("columns.wgsl").into()),
+    let mut switches: Vec<(Name, Value)> = vec![
+        ("columns_text".into(), Value::Text(source!("columns.wgsl"))),
         (
             "scale".into(),
-            format!("{:?}f", linear.low_rank.map_or(1.0, |update| update.scale)),
+            linear.low_rank.map_or(1.0, |update| update.scale).into(),
         ),
     ];
     let mut run = 0;
@@ -233,32 +232,33 @@ pub fn run(linear: &Linear, forms: &Forms, x: &Tensor<2>, in_slices: bool) -> Op
         let end = run + pairs_of(span.rows).div_ceil(pairs * columns_per_pair);
         let [first, second] = span.decoders;
         for (name, value) in [
-            ("first_run", run),
-            ("end_run", end),
-            ("rows", span.rows),
-            ("before", span.before),
+            ("first_run_of_", run),
+            ("end_run_of_", end),
+            ("rows_of_", span.rows),
+            ("before_of_", span.before),
         ] {
-            numbers.push((format!("{name}_of_{s}").into(), value));
+            numbers.push((Name::nth(name, s), value));
         }
         for (name, value) in [
-            ("low_rank", span.has_low_rank),
-            ("same_decoder", first == second),
+            ("low_rank_", span.has_low_rank),
+            ("same_decoder_", first == second),
         ] {
-            constants.push((format!("{name}_{s}").into(), usize::from(value)));
+            constants.push((Name::nth(name, s), usize::from(value)));
         }
-        switches.push((format!("first_decoder_{s}").into(), first.to_string()));
-        switches.push((format!("second_decoder_{s}").into(), second.to_string()));
+        for (name, decoder) in [("first_decoder_", first), ("second_decoder_", second)] {
+            switches.push((Name::nth(name, s), Value::Number(decoder)));
+        }
         run = end;
     }
 
     let (source, [columns_of_workgroups, rows_of_workgroups], can_slice) = match cut {
         Cut::Registers { width, lanes, .. } => (
-            include_str!("registers.wgsl"),
+            source!("registers.wgsl"),
             [run.div_ceil(width as usize), m.div_ceil(rows)],
             lanes > 1,
         ),
         Cut::Tiles { .. } => (
-            include_str!("tiles.wgsl"),
+            source!("tiles.wgsl"),
             [run, m.div_ceil(rows * TILE_ROWS)],
             true,
         ),

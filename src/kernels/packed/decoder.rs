@@ -1,16 +1,19 @@
 //! The shader text that decodes a matrix.
 
-use crate::gguf::TensorType;
+use crate::{
+    gguf::TensorType,
+    kernels::name::{Name, Suffix},
+};
 
 use super::layout::{blocks, row_words};
 
 /// A matrix as a shader sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoder {
     /// Ends the names of its functions and of its numbers.
-    pub suffix: String,
+    pub suffix: Suffix,
     /// Name of the binding that holds it.
-    pub buffer: String,
+    pub buffer: Name,
     /// `None` for numbers in f32, row by row.
     pub tensor_type: Option<TensorType>,
 }
@@ -72,8 +75,8 @@ impl Decoder {
                 include_str!("formats/panels.wgsl").to_string() + format(tensor_type)
             }
         };
-        text.replace("{{ s }}", &self.suffix)
-            .replace("{{ w }}", &self.buffer)
+        text.replace("{{ s }}", &self.suffix.to_string())
+            .replace("{{ w }}", &self.buffer.to_string())
     }
 }
 

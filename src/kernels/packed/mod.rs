@@ -8,13 +8,14 @@ mod repack;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::borrow::Cow;
-
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::gguf::TensorType;
 
-use super::launch::{Kernel, primitive, split_numbers, spread};
+use super::{
+    launch::{Kernel, primitive, split_numbers, spread},
+    name::{Name, Suffix, source},
+};
 
 pub use decoder::{COMMON, Decoder, Form};
 pub use layout::{BLOCK, PANEL_ROWS, padded_rows, row_words};
@@ -103,20 +104,20 @@ impl Packed {
         let k = self.shape[1];
         let shape = [rows.len(), k];
         let n_octets = shape[0] * k.div_ceil(8);
-        let mut numbers: Vec<(Cow<'static, str>, usize)> =
-            vec![("n_octets".into(), n_octets), ("k".into(), k)];
+        let mut numbers: Vec<(Name, usize)> = vec![("n_octets".into(), n_octets), ("k".into(), k)];
         let mut decoders = Vec::new();
         let mut inputs = Vec::new();
         for (i, part) in parts.iter().enumerate() {
-            let suffix = format!("_{i}");
+            let suffix = Suffix::nth("_", i);
+            let buffer = Name::nth("w", i);
             let form = part.form(self.tensor_type);
             for (name, value) in form.numbers(part.n_rows, k) {
-                numbers.push((format!("{name}{suffix}").into(), value));
+                numbers.push((Name::new(name, suffix), value));
             }
-            inputs.push((format!("w{i}"), "vec4<u32>"));
+            inputs.push((buffer, "vec4<u32>"));
             decoders.push(Decoder {
                 suffix,
-                buffer: format!("w{i}"),
+                buffer,
                 tensor_type: form.tensor_type(),
             });
         }
@@ -129,7 +130,7 @@ impl Packed {
         let (numbers, info) = split_numbers(numbers);
         let kernel = Kernel {
             name: "gather",
-            source: include_str!("rows.wgsl"),
+            source: source!("rows.wgsl"),
             inputs,
             outputs: vec![("y", "f32")],
             decoders: vec![("fetch", decoders)],

@@ -16,6 +16,8 @@ import { bytesOf, serveFiles, sha256, type Answer, type ModelServer } from './mo
 import { ranged, type Asked, type Fault } from './range-server.js';
 
 export const PIECE = 1 << 16;
+/** What a hash of model.json is of. */
+const HASHED = PIECE / 4;
 export const PARTS = { 'text-1.gguf': bytesOf(5 * PIECE + 777, 1), 'text-2.gguf': bytesOf(2 * PIECE, 2), 'vision.gguf': bytesOf(1234, 3) };
 export type Part = keyof typeof PARTS;
 export const NAMES = Object.keys(PARTS) as Part[];
@@ -37,8 +39,8 @@ after(() => Promise.all(servers.map((server) => server.close())));
 export const manifest = (parts: Record<Part, Uint8Array>, { pieces }: Kind): string => {
   const files = NAMES.map((path) => {
     const bytes = parts[path];
-    const hashes = Array.from({ length: Math.ceil(bytes.length / PIECE) }, (_, i) => sha256(bytes.subarray(i * PIECE, (i + 1) * PIECE)));
-    return { path, role: path.startsWith('text') ? 'text' : 'vision', n_bytes: bytes.length, sha256: sha256(bytes), ...(pieces ? { pieces: { n_bytes: PIECE, sha256: hashes } } : {}) };
+    const hashes = Array.from({ length: Math.ceil(bytes.length / HASHED) }, (_, i) => sha256(bytes.subarray(i * HASHED, (i + 1) * HASHED)));
+    return { path, role: path.startsWith('text') ? 'text' : 'vision', n_bytes: bytes.length, sha256: sha256(bytes), ...(pieces ? { pieces: { n_bytes: HASHED, sha256: hashes } } : {}) };
   });
   return JSON.stringify({ format: 'jina-embeddings-web', format_version: 1, name: 'tiny', files });
 };
@@ -79,7 +81,7 @@ export async function load(model: Model, store: MemoryStore, { signal = new Abor
   const events: ProgressEvent[] = [];
   const open = openWith((url, init) => fetch(url, init));
   const plan = await planModel({ kind: 'directory', url: model.url }, { images: true, multivector: true }, open, signal, descriptionsIn(store));
-  const files = plan.files.map((file) => ({ ...file, pieces: file.pieces ?? { nBytes: PIECE, sha256: undefined } }));
+  const files = plan.files.map((file) => ({ ...file, pieceBytes: PIECE }));
   const loader = new HashingLoader();
   let n = 0;
   const counting = Object.assign(Object.create(loader) as HashingLoader, {

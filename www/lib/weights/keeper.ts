@@ -11,7 +11,7 @@ import { storageError } from '../opfs.js';
 import type { ProgressEvent, WeightStore } from '../types.js';
 import { keptOf } from './download-size.js';
 import { bytesOf, forget, isWhole, keptFiles, keptModels, keyOf, noteOf, putNote, type KeptFile } from './kept.js';
-import { pieceBytesOf, type Keeping } from './load-file.js';
+import type { Keeping } from './load-file.js';
 import type { RemoteFacts } from './remote-facts.js';
 
 export interface KeeperHooks {
@@ -104,7 +104,7 @@ export class Keeper {
       if (before !== nBytes && bytesOf(kept) === nBytes) await this.#try(() => putNote(store, kept.key, 'whole', { ...note, nBytes }));
     } catch (error) {
       // Where pieces are not verified by themselves, any of them may be the wrong one.
-      if (isEmbedderError(error) && error.code === 'INTEGRITY' && planned.pieces?.sha256 === undefined) await forget(store, kept).catch(() => undefined);
+      if (isEmbedderError(error) && error.code === 'INTEGRITY' && planned.hashes === undefined) await forget(store, kept).catch(() => undefined);
       throw error;
     } finally {
       // A file that has no room is not left half-way; a load that was cut off goes on from there.
@@ -150,7 +150,7 @@ export class Keeper {
 
 /** Deletes pieces of other sizes than the file is cut into now, and second ones of one place. */
 async function dropMisfits(store: WeightStore, kept: KeptFile, planned: PlannedFile): Promise<void> {
-  const pieceBytes = pieceBytesOf(planned);
+  const { pieceBytes } = planned;
   const stale = [...kept.surplus];
   for (const [index, { name, nBytes }] of kept.pieces) {
     const fits = planned.nBytes === undefined ? nBytes <= pieceBytes : nBytes === Math.min(pieceBytes, planned.nBytes - index * pieceBytes);

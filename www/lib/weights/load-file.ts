@@ -1,4 +1,4 @@
-// One file of weights, from where it is to the device, in pieces of 2 MiB:
+// One file of weights, from where it is to the device, in pieces of 2 MiB at most:
 //
 //   kept here ──► checksum ─┐
 //                           ├─► in order, 1 MiB at a time ──► sink
@@ -15,7 +15,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { sha256Hex } from '../digest.js';
 import { abortError, EmbedderError, reasonOf } from '../errors.js';
-import { PIECE_BYTES, type PlannedFile } from '../model-files.js';
+import type { PlannedFile } from '../model-files.js';
 import type { WeightStore } from '../types.js';
 import { bytesOf, isSound, isWhole, pieceName, type KeptFile } from './kept.js';
 import { RemoteFile, type RemoteHooks } from './remote-file.js';
@@ -130,11 +130,6 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
   }
 }
 
-/** Of every piece of the file but the last. */
-export function pieceBytesOf(file: PlannedFile): number {
-  return file.pieces?.nBytes ?? PIECE_BYTES;
-}
-
 interface Piece {
   readonly bytes: Uint8Array;
   /** To be given back. The bytes lie in it, unless the store had them elsewhere. */
@@ -162,13 +157,13 @@ class Source {
     this.#hooks = hooks;
     this.#keptBytes = bytesOf(keeping?.file);
     this.#wasWhole = isWhole(keeping?.file, file.nBytes);
-    this.pieceBytes = Math.min(pieceBytesOf(file), file.nBytes ?? PIECE_BYTES);
+    this.pieceBytes = Math.min(file.pieceBytes, file.nBytes ?? Infinity);
     this.#remote = 'url' in file.source ? new RemoteFile(file.source.url, file.nBytes, { ...hooks, unstored: keeping !== undefined }) : undefined;
   }
 
   /** Whether each piece is verified by itself. */
   get isVerified(): boolean {
-    return this.#file.pieces?.sha256 !== undefined || this.#wasWhole;
+    return this.#file.hashes !== undefined || this.#wasWhole;
   }
 
   /** Whether the file is known to end before piece `index`. */
@@ -255,12 +250,23 @@ class Source {
   async #fetched(index: number, runEnd: number, room: Uint8Array, formerName: string | undefined): Promise<Uint8Array> {
     for (let nWrong = 1; ; nWrong++) {
       const bytes = await (this.#remote as RemoteFile).read(index * this.pieceBytes, room, runEnd * this.pieceBytes);
-      const needed = this.#file.pieces?.sha256?.[index];
-      const found = needed === undefined ? undefined : await sha256Hex(bytes);
-      if (found === needed && (formerName === undefined || isSound(formerName, bytes))) return bytes;
-      if (nWrong < MAX_WRONG) continue;
-      requireHash(this.#file, needed ?? `of ${formerName}`, found ?? 'another', `piece ${index}: `);
+      const wrong = (await this.#wrongHash(index, bytes)) ?? (formerName === undefined || isSound(formerName, bytes) ? undefined : { at: index, needed: `of ${formerName}`, found: 'another' });
+      if (wrong === undefined) return bytes;
+      if (nWrong >= MAX_WRONG) requireHash(this.#file, wrong.needed, wrong.found, `piece ${wrong.at}: `);
     }
+  }
+
+  /** The first hash of model.json that the bytes of piece `index` do not have. */
+  async #wrongHash(index: number, bytes: Uint8Array): Promise<{ readonly at: number; readonly needed: string; readonly found: string } | undefined> {
+    const { hashes } = this.#file;
+    if (hashes === undefined) return undefined;
+    const first = (index * this.pieceBytes) / hashes.nBytes;
+    for (let i = 0; i * hashes.nBytes < bytes.length; i++) {
+      const found = await sha256Hex(bytes.subarray(i * hashes.nBytes, (i + 1) * hashes.nBytes));
+      const needed = hashes.sha256[first + i] as string;
+      if (found !== needed) return { at: first + i, needed, found };
+    }
+    return undefined;
   }
 
   async #keep(index: number, { bytes, room, isNew }: Piece): Promise<ArrayBuffer | undefined> {

@@ -169,7 +169,7 @@ fn operations(launch: &Launch) -> u64 {
         .last()
         .map_or([0; 2], |shape| shape.map(|n| n as u64));
     let number = |wanted: &str| {
-        let found = launch.numbers.iter().find(|(name, _)| name == wanted);
+        let found = launch.numbers.iter().find(|(name, _)| name.is(wanted));
         found.map_or(0, |(_, value)| u64::from(*value))
     };
     match launch.kernel {
