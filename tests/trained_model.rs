@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// R@1 among 16 descriptions, by language; chance is 0.06. One pair fewer than the committed files find (13, 12, 7, 10 and 6).
 const PAIRS_AT_1: [(&str, f64); 5] = [
     ("en", 0.75),
-    ("de", 0.68),
+    ("de", 0.62),
     ("fr", 0.37),
     ("it", 0.56),
     ("ja", 0.31),
