@@ -63,13 +63,20 @@ try {
 async function measure() {
   const { device } = options;
   log(`${(nBytes / 1e9).toFixed(2)} GB in ${files.length} files, device ${device}`);
-  const network_ms = await inPage('network', weights.url);
-  log(`network alone ${network_ms.toFixed(0)} ms`);
-  const disk_ms = await inPage('disk', nBytes);
-  log(`disk alone ${disk_ms.toFixed(0)} ms`);
+  const busy_s = {};
+  const busyDuring = async (what, run) => {
+    const before = busySeconds();
+    const value = await run();
+    busy_s[what] = Math.round((busySeconds() - before) * 10) / 10;
+    return value;
+  };
+  const network_ms = await busyDuring('network', () => inPage('network', weights.url));
+  log(`network alone ${network_ms.toFixed(0)} ms, ${busy_s.network} s of the processor`);
+  const disk_ms = await busyDuring('disk', () => inPage('disk', nBytes));
+  log(`disk alone ${disk_ms.toFixed(0)} ms, ${busy_s.disk} s of the processor`);
   const load = () => (device === 'none' ? inPage('load', weights.url) : loadByPackage(device));
-  const first = await load();
-  log(`first load ${first.ms.toFixed(0)} ms`);
+  const first = await busyDuring('first', load);
+  log(`first load ${first.ms.toFixed(0)} ms, ${busy_s.first} s of the processor`);
   const requestsBefore = weights.nRequests();
   putOutOfPageCache(profile);
   const cold_read = await inPage('read');
@@ -96,12 +103,17 @@ async function measure() {
     device,
     ...(options.hardware && { hardware: true }),
     server_mbit: options.mbit ?? 'loopback',
-    network_ms, disk_ms, first,
+    network_ms, disk_ms, first, busy_s,
     first_to_slower_of_network_and_disk: ratio(first.ms, Math.max(network_ms, disk_ms)),
     requests_of_later_loads,
     cold_read_ms: cold_read.ms, cold, cold_to_plain_read: ratio(cold.ms, cold_read.ms),
     warm_read_ms: warm_read.ms, warm, warm_to_plain_read: ratio(warm.ms, warm_read.ms),
   };
+}
+
+/** What all cores have computed since the machine started, in seconds: of the system, so nothing else should run. */
+function busySeconds() {
+  return cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / 1000;
 }
 
 function newProfile() {
