@@ -74,6 +74,9 @@ async function measure() {
   log(`network alone ${network_ms.toFixed(0)} ms, ${busy_s.network} s of the processor`);
   const disk_ms = await busyDuring('disk', () => inPage('disk', nBytes));
   log(`disk alone ${disk_ms.toFixed(0)} ms, ${busy_s.disk} s of the processor`);
+  const hash_ms = {};
+  for (const kib of [512, 2048]) hash_ms[`by_${kib}_kib`] = await inPage('hash', nBytes, kib << 10);
+  log(`SHA-256 alone ${hash_ms.by_512_kib.toFixed(0)} ms by 512 KiB, ${hash_ms.by_2048_kib.toFixed(0)} ms by 2 MiB`);
   const load = () => (device === 'none' ? inPage('load', weights.url) : loadByPackage(device));
   const first = await busyDuring('first', load);
   log(`first load ${first.ms.toFixed(0)} ms, ${busy_s.first} s of the processor`);
@@ -103,7 +106,7 @@ async function measure() {
     device,
     ...(options.hardware && { hardware: true }),
     server_mbit: options.mbit ?? 'loopback',
-    network_ms, disk_ms, first, busy_s,
+    network_ms, disk_ms, hash_ms, first, busy_s,
     first_to_slower_of_network_and_disk: ratio(first.ms, Math.max(network_ms, disk_ms)),
     requests_of_later_loads,
     cold_read_ms: cold_read.ms, cold, cold_to_plain_read: ratio(cold.ms, cold_read.ms),

@@ -106,8 +106,8 @@ pub struct ManifestFile {
 }
 
 /// Bytes of every piece of a file but the last. A browser copies what it hashes: of more than this it takes
-/// memory from the system for every piece, which costs as much as hashing it (Chromium 156, 1 GiB: 0.56 s
-/// in pieces of 512 KiB, 0.98 s in such of 1 or 2 MiB).
+/// memory from the system for every piece, which costs nearly as much as hashing it (Chromium 156;
+/// `bench/loading.mjs` measures it).
 pub(super) const PIECE_BYTES: u64 = 512 << 10;
 
 /// What lets a browser verify a file piece by piece, before any of it reaches the device, and by
