@@ -38,16 +38,17 @@ const measurements = {
     return since(start);
   },
 
-  /** Writes so many bytes into the origin private file system, in files of one piece, and deletes them. */
-  async disk(nBytes) {
+  /** Writes so many bytes into the origin private file system, in files of `fileBytes`, and deletes them. */
+  async disk(nBytes, fileBytes) {
     const root = await navigator.storage.getDirectory();
     const folder = await root.getDirectoryHandle('bench', { create: true });
     const bytes = crypto.getRandomValues(new Uint8Array(1 << 16));
     const piece = Uint8Array.from({ length: PIECE_BYTES }, (_, i) => bytes[i & 0xffff]);
     const start = performance.now();
-    for (let at = 0; at < nBytes; at += PIECE_BYTES) {
-      const handle = await (await folder.getFileHandle(String(at), { create: true })).createSyncAccessHandle();
-      handle.write(piece, { at: 0 });
+    for (let first = 0; first < nBytes; first += fileBytes) {
+      const handle = await (await folder.getFileHandle(String(first), { create: true })).createSyncAccessHandle();
+      const end = Math.min(fileBytes, nBytes - first);
+      for (let at = 0; at < end; at += PIECE_BYTES) handle.write(piece.subarray(0, end - at), { at });
       handle.close();
     }
     const taken = since(start);
@@ -71,7 +72,7 @@ const measurements = {
     const start = performance.now();
     for await (const file of folder.values()) {
       const handle = await file.createSyncAccessHandle();
-      nBytes += handle.read(room, { at: 0 });
+      for (let at = 0, n; (n = handle.read(room, { at })) > 0; at += n) nBytes += n;
       handle.close();
     }
     return { ms: since(start), nBytes };

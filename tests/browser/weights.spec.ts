@@ -131,11 +131,11 @@ const ofStoreThread = (page: Page, message: string): Promise<unknown> =>
     worker.postMessage(given);
   }), message);
 
-test('a thread of its own writes and reads pieces, gives their buffers back, and is not missed when it ends', async ({ page, site }) => {
+test('a thread of its own writes and reads segments, gives their buffers back, and is not missed when it ends', async ({ page, site }) => {
   await Lab.open(page, site);
   expect(await ofStoreThread(page, 'go')).toEqual({
-    ready: true, taken: true, givenBack: true, listed: 12, read: true, sameForAll: true, missing: true, refused: expect.stringContaining('Name is not allowed'),
-    goesOn: true, cut: expect.stringContaining('it was ended'), afterwards: true, left: 0,
+    handedOver: true, ready: true, taken: true, givenBack: true, unnamed: true, listed: 'segment-0,segment-1,segment-2,segment-3,segment-4', read: true, readTogether: true,
+    end: 7, missing: true, refused: expect.stringContaining('Name is not allowed'), mended: true, others: true, cut: expect.stringContaining('it was ended'), afterwards: true, left: '',
   });
   expect(await ofStoreThread(page, 'without script')).toEqual({ ready: false, kept: true });
 });

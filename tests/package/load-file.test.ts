@@ -4,8 +4,8 @@ import { loadFile, ROOMS, SLICE_BYTES, type FileHooks } from '../../www/lib/weig
 import { Rooms } from '../../www/lib/weights/rooms.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import { PIECE_BYTES, type PlannedFile } from '../../www/lib/model-files.js';
-import { pieceName, type KeptFile } from '../../www/lib/weights/kept.js';
-import { memoryStore } from './support/memory-store.js';
+import { bytesOf as bytesOfKept, checksumOf, keptFiles, nothingKept, segmentOf } from '../../www/lib/weights/kept.js';
+import { memoryStore, partedStore } from './support/memory-store.js';
 import { bytesOf, serveFiles, sha256, type Answer, type ModelServer } from './support/model-server.js';
 import { ranged, type Asked } from './support/range-server.js';
 
@@ -120,16 +120,56 @@ describe('ranges', () => {
     const url = await serve(ranged(large, { fault: (each) => void asked.push(each) }));
     const planned = file({ source: { url }, nBytes: large.length });
     const store = memoryStore();
-    const kept: KeptFile = { key: 'k', pieces: new Map(), description: undefined, whole: false, surplus: [] };
+    const kept = nothingKept('k');
     const seventh = large.subarray(6 * PIECE_BYTES, 7 * PIECE_BYTES);
-    kept.pieces.set(6, { name: pieceName('k', 6, seventh), nBytes: PIECE_BYTES });
-    await store.put(pieceName('k', 6, seventh), seventh);
+    const segment = segmentOf('k', 6, PIECE_BYTES, [checksumOf(seventh)]);
+    kept.segments.set(6, segment);
+    await store.put(segment.name, seventh);
     const chunks: Uint8Array[] = [];
     const keeping = { store, file: kept, isOpen: () => false, failed: assert.fail };
     await loadFile(planned, keeping, hooks({ rangeOrigins: new Set([new URL(url).origin]), sink: (bytes) => void chunks.push(bytes.slice()) }));
     same(Buffer.concat(chunks), large);
     const runs = asked.map(({ range }) => range?.map((at) => Math.ceil(at / PIECE_BYTES))).sort((a, b) => (a?.[0] ?? 0) - (b?.[0] ?? 0));
     assert.deepEqual(runs, [[0, 2], [2, 4], [4, 6], [7, 9], [9, 11], [11, 13], [13, 15], [15, 17], [17, 18]]);
+  });
+
+  test('of what is kept in segments are for what is missing, and what was damaged is put in its place again', async () => {
+    const large = bytesOf(17 * PIECE_BYTES + 1);
+    const asked: Asked[] = [];
+    const url = await serve(ranged(large, { fault: (each) => void asked.push(each) }));
+    const planned = file({ source: { url }, nBytes: large.length, sha256: sha256(large) });
+    const store = partedStore(), key = planned.sha256 as string;
+    /** Loads all of it, and returns the pieces that requests began with. */
+    const load = async (nKept = large.length): Promise<number[]> => {
+      asked.length = 0;
+      const chunks: Uint8Array[] = [];
+      const kept = (await keptFiles(store)).get(key) ?? nothingKept(key);
+      const keeping = { store, file: kept, isOpen: () => true, failed: assert.fail };
+      await loadFile(planned, keeping, hooks({ rangeOrigins: new Set([new URL(url).origin]), sink: (bytes) => void chunks.push(bytes.slice()) }));
+      same(Buffer.concat(chunks), large);
+      assert.equal(bytesOfKept(kept), nKept);
+      return asked.flatMap(({ range }) => (range === undefined ? [] : [range[0] / PIECE_BYTES])).sort((a, b) => a - b);
+    };
+    const segments = (): string[] => [...store.kept.keys()].map((name) => name.split('.').slice(1, 3).join(' ')).sort();
+    assert.deepEqual(await load(), [0, 2, 4, 6, 8, 10, 12, 14, 16]);
+    const whole = [`0 ${8 * PIECE_BYTES}`, `16 ${PIECE_BYTES + 1}`, `8 ${8 * PIECE_BYTES}`];
+    assert.deepEqual(segments(), whole);
+    assert.deepEqual(await load(), []);
+    const second = [...store.kept.keys()].find((name) => name.startsWith(`${key}.8.`)) as string;
+    (store.kept.get(second) as Uint8Array)[3 * PIECE_BYTES + 5]! ^= 1;
+    assert.deepEqual(await load(), [11]);
+    assert.deepEqual(segments(), whole);
+    assert.deepEqual(await load(), []);
+    store.kept.delete(second);
+    assert.deepEqual(await load(), [8, 10, 12, 14]);
+    assert.deepEqual(segments(), whole);
+    // A name that lies of its last piece: all that it stands for goes, and is there again after one more load.
+    store.kept.set(second.replace(/.$/, (digit) => (digit === '0' ? '1' : '0')), store.kept.get(second) as Uint8Array);
+    store.kept.delete(second);
+    assert.deepEqual(await load(large.length - 7 * PIECE_BYTES), [15]);
+    assert.deepEqual(await load(), [8, 10, 12, 14]);
+    assert.deepEqual(segments(), [...whole.slice(0, 2), `15 ${PIECE_BYTES}`, `8 ${7 * PIECE_BYTES}`].sort());
+    assert.deepEqual(await load(), []);
   });
 
   test('tell the size where nothing else does', async () => {

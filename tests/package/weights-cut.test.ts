@@ -24,12 +24,12 @@ const EVENTS_OF_THE_END = 4;
 describe('a download that was cut off', () => {
   for (const kind of KINDS) {
     test(`at any of 40 random bytes leaves a cache that the next load completes (${kind.named})`, async () => {
-      const next = random(kind.pieces ? 1 : kind.ranges ? 2 : 3);
+      const next = random(1 + KINDS.indexOf(kind));
       const total = NAMES.reduce((sum, name) => sum + PARTS[name].length, 0);
       let nResumed = 0;
       for (let i = 0; i < 40; i++) {
         const model = await serveModel(kind);
-        const store = memoryStore();
+        const store = kind.store();
         const cut = Math.floor(next() * total);
         // Every request that comes to this byte of the model breaks there.
         model.fault = (name, { range, method }) => {
@@ -75,7 +75,7 @@ describe('a download that was cut off', () => {
     for (const kind of KINDS) {
       test(`${what} says so, and the next load succeeds (${kind.named})`, async () => {
         const model = await serveModel(kind);
-        const store = memoryStore();
+        const store = kind.store();
         const broken: Part = what.includes('third') || what.includes('redirects') ? 'vision.gguf' : 'text-2.gguf';
         model.fault = (name) => (name === broken ? { ...fault, ...('shortTo' in fault && kind.ranges ? { shortTo: 0 } : {}) } : undefined);
         const error = await load(model, store).then(() => assert.fail('it loaded'), (reason: EmbedderError) => reason);
@@ -91,9 +91,9 @@ describe('a download that was cut off', () => {
   for (const kind of KINDS) {
     test(`by an abort at any step leaves nothing under way, and the next load succeeds (${kind.named})`, async () => {
       const model = await serveModel(kind);
-      const steps = await load(model, memoryStore()).then((events) => events.length);
+      const steps = await load(model, kind.store()).then((events) => events.length);
       for (let step = 0; step < steps; step += 3) {
-        const store = memoryStore();
+        const store = kind.store();
         const controller = new AbortController();
         let n = 0;
         const loading = load(model, store, { signal: controller.signal, onProgress: () => void (n++ === step && controller.abort()) });

@@ -13,7 +13,7 @@ export interface SyncHandle {
   flush(): void;
   close(): void;
 }
-type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
+type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(options?: { mode: 'read-only' }): Promise<SyncHandle> };
 
 const HANDLE_PAUSE_MS = 20;
 const HANDLE_TIMEOUT_MS = 5_000;
@@ -48,6 +48,16 @@ export async function whenFree<T>(attempt: () => Promise<T>): Promise<T> {
 /** A worker that was just ended may keep its handle a moment longer than its lock. */
 export function accessTo(file: FileSystemFileHandle): Promise<SyncHandle> {
   return whenFree(() => (file as SyncFileHandle).createSyncAccessHandle());
+}
+
+/** A handle for reading, which several tabs may have at once where the browser knows such; `undefined` while another tab holds the file. */
+export async function readAccessTo(file: FileSystemFileHandle): Promise<SyncHandle | undefined> {
+  try {
+    return await (file as SyncFileHandle).createSyncAccessHandle({ mode: 'read-only' });
+  } catch (error) {
+    if (isHeld(error)) return undefined;
+    throw error;
+  }
 }
 
 /**

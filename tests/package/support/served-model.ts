@@ -11,7 +11,7 @@ import { planModel } from '../../../www/lib/plan-model.js';
 import type { ProgressEvent } from '../../../www/lib/types.js';
 import type { WasmDevice, WasmModelLoader } from '../../../www/lib/wasm-face.js';
 import { cachedWeights, descriptionsIn, remoteFacts } from '../../../www/lib/weights/index.js';
-import type { MemoryStore } from './memory-store.js';
+import { memoryStore, partedStore, type MemoryStore } from './memory-store.js';
 import { bytesOf, serveFiles, sha256, type Answer, type ModelServer } from './model-server.js';
 import { ranged, type Asked, type Fault } from './range-server.js';
 
@@ -101,6 +101,7 @@ export async function isWhole(model: Model, store: MemoryStore): Promise<void> {
   const { files, nBytes } = await cachedWeights({ cache: store }, undefined);
   assert.deepEqual(files.map(({ url, complete }) => [url, complete]).sort(), NAMES.map((name) => [model.url + name, true]).sort());
   assert.equal(nBytes, NAMES.reduce((sum, name) => sum + model.parts[name].length, 0));
+  assert.deepEqual([...store.kept.keys()].filter((name) => name.endsWith('.new')), [], 'nothing is left half-written');
   const before = model.asked.length;
   await load(model, store);
   assert.equal(model.asked.length, before, 'a whole cache asks no server');
@@ -108,8 +109,15 @@ export async function isWhole(model: Model, store: MemoryStore): Promise<void> {
 
 export const isEmpty = async (store: MemoryStore): Promise<void> => assert.deepEqual((await cachedWeights({ cache: store }, undefined)).files, []);
 
-export const KINDS: readonly (Kind & { readonly named: string })[] = [
-  { named: 'with hashes of pieces, from a server with ranges', pieces: true, ranges: true },
-  { named: 'with hashes of files, from a server with ranges', pieces: false, ranges: true },
-  { named: 'with hashes of files, from a server without ranges', pieces: false, ranges: false },
+interface NamedKind extends Kind {
+  readonly named: string;
+  readonly store: () => MemoryStore;
+}
+
+export const KINDS: readonly NamedKind[] = [
+  { named: 'with hashes of pieces, from a server with ranges', pieces: true, ranges: true, store: memoryStore },
+  { named: 'with hashes of files, from a server with ranges', pieces: false, ranges: true, store: memoryStore },
+  { named: 'with hashes of files, from a server without ranges', pieces: false, ranges: false, store: memoryStore },
+  { named: 'with hashes of pieces, from a server with ranges, in segments', pieces: true, ranges: true, store: partedStore },
+  { named: 'with hashes of files, from a server without ranges, in segments', pieces: false, ranges: false, store: partedStore },
 ];

@@ -10,7 +10,7 @@ import { planDirectory, type PlannedFile } from '../model-files.js';
 import { storageError } from '../opfs.js';
 import type { ProgressEvent, WeightStore } from '../types.js';
 import { keptOf } from './download-size.js';
-import { bytesOf, forget, isWhole, keptFiles, keptModels, keyOf, noteOf, putNote, type KeptFile } from './kept.js';
+import { bytesOf, forget, isWhole, keptFiles, keptModels, keyOf, misfitsOf, noteOf, nothingKept, putNote, type KeptFile } from './kept.js';
 import type { Keeping } from './load-file.js';
 import type { RemoteFacts } from './remote-facts.js';
 
@@ -30,6 +30,8 @@ export class Keeper {
   readonly #store: WeightStore | undefined;
   /** Keys of the files that were loaded. */
   readonly #used = new Set<string>();
+  /** What was kept when the load began: asked once, since listing takes as long as reading some 50 MB. */
+  #listed: Promise<Map<string, KeptFile>> | undefined;
   #isOpen: boolean;
 
   constructor(hooks: KeeperHooks) {
@@ -44,7 +46,7 @@ export class Keeper {
     if (store === undefined) return;
     let missing = 0;
     try {
-      const kept = await keptFiles(store);
+      const kept = await this.#list(store);
       for (const [i, file] of files.entries()) {
         if (!('url' in file.source)) continue;
         const found = await keptOf(file.source.url, file.sha256, facts[i] as RemoteFacts, kept, store);
@@ -64,24 +66,28 @@ export class Keeper {
   async withKept(file: PlannedFile, facts: RemoteFacts, load: (keeping: Keeping | undefined) => Promise<number>): Promise<void> {
     const store = this.#store;
     const { source } = file;
-    const found = store === undefined || !('url' in source) ? undefined : await this.#find(store, source.url, file, facts);
+    const found = store === undefined || !('url' in source) ? undefined : await this.#find(() => this.#list(store), store, source.url, file, facts);
     if (store === undefined || found === undefined || !('url' in source)) return void (await load(undefined));
     this.#used.add(found.key);
     if (found.whole) return this.#load(store, found, file, source.url, load);
     await locked(found.key, this.#hooks.signal, async () => {
       // Whoever had the lock may have completed it.
-      await this.#load(store, (await this.#find(store, source.url, file, facts)) ?? found, file, source.url, load);
+      await this.#load(store, (await this.#find(() => keptFiles(store), store, source.url, file, facts)) ?? found, file, source.url, load);
     });
   }
 
+  #list(store: WeightStore): Promise<Map<string, KeptFile>> {
+    return (this.#listed ??= keptFiles(store));
+  }
+
   /** `undefined`: of this file nothing can be kept, since nothing tells one version from another. */
-  async #find(store: WeightStore, url: string, file: PlannedFile, facts: RemoteFacts): Promise<KeptFile | undefined> {
+  async #find(list: () => Promise<Map<string, KeptFile>>, store: WeightStore, url: string, file: PlannedFile, facts: RemoteFacts): Promise<KeptFile | undefined> {
     try {
-      const found = await keptOf(url, file.sha256, facts, await keptFiles(store), store);
+      const found = await keptOf(url, file.sha256, facts, await list(), store);
       // Its description may have outlived some of its pieces.
       if (found?.whole === true) found.whole = isWhole(found, file.nBytes ?? (await noteOf(store, found))?.nBytes);
       const key = keyOf(url, file.sha256, facts.version);
-      return found ?? (key === undefined ? undefined : { key, pieces: new Map(), description: undefined, whole: false, surplus: [] });
+      return found ?? (key === undefined ? undefined : nothingKept(key));
     } catch (error) {
       this.#giveUp(storageError('Listing the weights', error));
       return undefined;
@@ -148,14 +154,11 @@ export class Keeper {
   }
 }
 
-/** Deletes pieces of other sizes than the file is cut into now, and second ones of one place. */
-async function dropMisfits(store: WeightStore, kept: KeptFile, planned: PlannedFile): Promise<void> {
-  const { pieceBytes } = planned;
+/** Deletes segments of other pieces than the file is cut into now, second ones of one place, and unfinished ones. */
+async function dropMisfits(store: WeightStore, kept: KeptFile, { pieceBytes, nBytes }: PlannedFile): Promise<void> {
   const stale = [...kept.surplus];
-  for (const [index, { name, nBytes }] of kept.pieces) {
-    const fits = planned.nBytes === undefined ? nBytes <= pieceBytes : nBytes === Math.min(pieceBytes, planned.nBytes - index * pieceBytes);
-    if (fits) continue;
-    kept.pieces.delete(index);
+  for (const { first, name } of misfitsOf(kept, pieceBytes, nBytes)) {
+    kept.segments.delete(first);
     kept.whole = false;
     stale.push(name);
   }

@@ -1,9 +1,10 @@
-// What is kept, and under which names. A file of weights is kept in pieces; all that is known of a piece
-// is in its name, so that the list of names is the state, and nothing has to be kept in step with it:
+// What is kept, and under which names. A file of weights is kept in segments of several pieces; all that is
+// known of one is in its name, so that the list of names is the state, and nothing has to be kept in step with it:
 //
-//   <key>.<index>.<bytes>.<checksum>   a piece
-//   <key>.part, <key>.whole            the file's description; `whole` is put last, when all of it is verified
-//   <hash of its address>.model        a model.json, for starting without a network
+//   <key>.<first piece>.<bytes>.<checksum of each piece>   a segment
+//   <key>.<first piece>.new     one that is being written, or was when its tab went: stands for nothing
+//   <key>.part, <key>.whole     the file's description; `whole` is put last, when all of it is verified
+//   <hash of its address>.model a model.json, for starting without a network
 //
 // The key of a file is its SHA-256 where model.json tells it, so that two models share what they have in
 // common; else a hash of its address and version. Pieces are verified before they are put. The checksum
@@ -16,20 +17,38 @@ import { isRecord } from '../errors.js';
 import type { KeptDescriptions } from '../plan-model.js';
 import type { WeightStore } from '../types.js';
 
-export interface KeptPiece {
+const DRAFT = '.new';
+const CHECKSUM_DIGITS = 16;
+const EACH_CHECKSUM = /[0-9a-f]{16}/g;
+
+/** Pieces that follow each other, kept under one name. */
+export interface KeptSegment {
   readonly name: string;
+  /** Index of its first piece. */
+  readonly first: number;
   readonly nBytes: number;
+  /** Of each piece. */
+  readonly checksums: readonly string[];
+}
+
+/** One piece of a segment. */
+export interface KeptPiece {
+  readonly segment: KeptSegment;
+  /** Where in the segment it begins. */
+  readonly at: number;
+  readonly nBytes: number;
+  readonly checksum: string;
 }
 
 /** What the names say of one file. */
 export interface KeptFile {
   readonly key: string;
-  /** By index. */
-  readonly pieces: Map<number, KeptPiece>;
+  /** By the index of the first piece. */
+  readonly segments: Map<number, KeptSegment>;
   /** The name of its description, and whether that says that all of it is here and verified. */
   description: string | undefined;
   whole: boolean;
-  /** Names that stand for nothing: a second piece of one place. */
+  /** Names that stand for nothing: a second segment of one place, or one that was never finished. */
   readonly surplus: string[];
 }
 
@@ -52,17 +71,25 @@ export function hashOfText(text: string): string {
   return bytesToHex(sha256(utf8ToBytes(text)));
 }
 
-export function pieceName(key: string, index: number, bytes: Uint8Array): string {
-  return `${key}.${index}.${bytes.length}.${checksumOf(bytes)}`;
+/** A segment with its name. */
+export function segmentOf(key: string, first: number, nBytes: number, checksums: readonly string[]): KeptSegment {
+  return { name: `${key}.${first}.${nBytes}.${checksums.join('')}`, first, nBytes, checksums };
 }
 
-/** Whether `bytes` are what was put under the name. */
-export function isSound(name: string, bytes: Uint8Array): boolean {
-  const [, , nBytes, checksum] = name.split('.');
-  return Number(nBytes) === bytes.length && checksum === checksumOf(bytes);
+/** The name under which a segment is written. */
+export function draftName(key: string, first: number): string {
+  return `${key}.${first}${DRAFT}`;
 }
 
-/** Four sums over every fourth word, each a bijection of every word: a change within one word always shows. */
+/** Whether `bytes` are what was put as that piece. */
+export function isSound({ nBytes, checksum }: KeptPiece, bytes: Uint8Array): boolean {
+  return nBytes === bytes.length && checksum === checksumOf(bytes);
+}
+
+/**
+ * 64 bits in hexadecimal. Four sums over every fourth word, each a bijection of every word, and two of two each: a change
+ * within one word always shows.
+ */
 export function checksumOf(bytes: Uint8Array): string {
   const nWords = bytes.length >> 2;
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
@@ -81,16 +108,17 @@ export function checksumOf(bytes: Uint8Array): string {
     d = (d << 15) | (d >>> 17);
   }
   for (let i = nFours * 4; i < bytes.length; i++) a = Math.imul(a ^ (bytes[i] as number), 0x9e3779b1);
-  return [a, b, c, d].map((sum) => (sum >>> 0).toString(16).padStart(8, '0')).join('');
+  const turned = (sum: number): number => (sum << 16) | (sum >>> 16);
+  return [a ^ turned(c), b ^ turned(d)].map((sum) => (sum >>> 0).toString(16).padStart(CHECKSUM_DIGITS / 2, '0')).join('');
 }
 
 /** All files of which something is kept. */
 export async function keptFiles(store: WeightStore): Promise<Map<string, KeptFile>> {
   const files = new Map<string, KeptFile>();
   for (const name of await store.names()) {
-    const [, key, rest] = /^([0-9a-f]{64})\.(part|whole|\d+\.\d+\.[0-9a-f]{32})$/.exec(name) ?? [];
+    const [, key, rest] = /^([0-9a-f]{64})\.(part|whole|\d+\.new|\d+\.\d+\.(?:[0-9a-f]{16})+)$/.exec(name) ?? [];
     if (key === undefined || rest === undefined) continue;
-    const file: KeptFile = files.get(key) ?? { key, pieces: new Map(), description: undefined, whole: false, surplus: [] };
+    const file = files.get(key) ?? nothingKept(key);
     files.set(key, file);
     if (rest === 'whole' || rest === 'part') {
       if (file.description !== undefined) file.surplus.push(`${key}.part`);
@@ -98,16 +126,48 @@ export async function keptFiles(store: WeightStore): Promise<Map<string, KeptFil
       file.description = `${key}.${file.whole ? 'whole' : 'part'}`;
       continue;
     }
-    const [index, nBytes] = rest.split('.').map(Number) as [number, number];
-    if (file.pieces.has(index)) file.surplus.push(name);
-    else file.pieces.set(index, { name, nBytes });
+    const [first, nBytes, checksums] = rest.split('.') as [string, string, string | undefined];
+    if (checksums === undefined || file.segments.has(Number(first))) file.surplus.push(name);
+    else file.segments.set(Number(first), { name, first: Number(first), nBytes: Number(nBytes), checksums: checksums.match(EACH_CHECKSUM) as string[] });
   }
   return files;
 }
 
-/** Bytes of the pieces that are here. */
+/** A file of which nothing is kept. */
+export function nothingKept(key: string): KeptFile {
+  return { key, segments: new Map(), description: undefined, whole: false, surplus: [] };
+}
+
+/** The pieces that are kept, by index, of a file that is cut into pieces of `pieceBytes`. */
+export function piecesOf(file: KeptFile, pieceBytes: number): Map<number, KeptPiece> {
+  const pieces = new Map<number, KeptPiece>();
+  for (const segment of file.segments.values()) {
+    for (const [i, checksum] of segment.checksums.entries()) {
+      const at = i * pieceBytes;
+      pieces.set(segment.first + i, { segment, at, nBytes: Math.min(pieceBytes, segment.nBytes - at), checksum });
+    }
+  }
+  return pieces;
+}
+
+/** The segments that are none of a file of `nBytes` cut into pieces of `pieceBytes`, or lie over others. */
+export function misfitsOf(file: KeptFile, pieceBytes: number, nBytes: number | undefined): KeptSegment[] {
+  const misfits: KeptSegment[] = [];
+  let end = 0;
+  for (const segment of [...file.segments.values()].sort((a, b) => a.first - b.first)) {
+    const n = segment.checksums.length;
+    const needed = Math.min(n * pieceBytes, (nBytes ?? Infinity) - segment.first * pieceBytes);
+    // Where nothing tells the size, any segment may be the last, whose last piece is shorter.
+    const fits = nBytes === undefined ? segment.nBytes <= needed && segment.nBytes > needed - pieceBytes : segment.nBytes === needed;
+    if (!fits || segment.first < end) misfits.push(segment);
+    else end = segment.first + n;
+  }
+  return misfits;
+}
+
+/** Bytes of the segments that are here. */
 export function bytesOf(file: KeptFile | undefined): number {
-  return file === undefined ? 0 : [...file.pieces.values()].reduce((sum, { nBytes }) => sum + nBytes, 0);
+  return file === undefined ? 0 : [...file.segments.values()].reduce((sum, { nBytes }) => sum + nBytes, 0);
 }
 
 /** Whether every piece of `nBytes` is here and the file was verified as a whole. */
@@ -132,7 +192,7 @@ export async function putNote(store: WeightStore, key: string, state: 'part' | '
 /** Deletes all of a file, its description first: what is left by a kill then counts as unfinished. */
 export async function forget(store: WeightStore, file: KeptFile): Promise<void> {
   for (const name of [`${file.key}.whole`, `${file.key}.part`]) await store.delete(name);
-  await Promise.all([...[...file.pieces.values()].map(({ name }) => name), ...file.surplus].map((name) => store.delete(name)));
+  await Promise.all([...[...file.segments.values()].map(({ name }) => name), ...file.surplus].map((name) => store.delete(name)));
 }
 
 function modelName(url: string): string {

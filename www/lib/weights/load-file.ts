@@ -2,7 +2,7 @@
 //
 //   kept here ──► checksum ─┐
 //                           ├─► in order, 1 MiB at a time ──► sink
-//   server ──► SHA-256 ─────┘                                ──► kept under its name
+//   server ──► SHA-256 ─────┘                                ──► kept, see segment-writer.ts
 //
 // Four lanes fetch at the same time, and hand on in turn. A piece is kept last, since its buffer may go to the
 // thread that writes; its lane reads on meanwhile, or the lane whose turn is next would wait for the disk. Six
@@ -17,10 +17,11 @@ import { sha256Hex } from '../digest.js';
 import { abortError, EmbedderError, reasonOf } from '../errors.js';
 import type { PlannedFile } from '../model-files.js';
 import type { WeightStore } from '../types.js';
-import { bytesOf, isSound, isWhole, pieceName, type KeptFile } from './kept.js';
+import { bytesOf, isSound, isWhole, piecesOf, type KeptFile, type KeptPiece, type KeptSegment } from './kept.js';
+import { isParted } from './parted-store.js';
 import { RemoteFile, type RemoteHooks } from './remote-file.js';
 import type { Rooms } from './rooms.js';
-import { isLending } from './store-thread.js';
+import { SegmentWriter } from './segment-writer.js';
 
 /** The most that is handed on at once. */
 export const SLICE_BYTES = 1 << 20;
@@ -115,7 +116,6 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
   const lanes = Array.from({ length: LANES }, lane);
   try {
     await Promise.all(lanes);
-    await source.settled();
     if (file.nBytes !== undefined && nBytes !== file.nBytes) throw lengthError(file, nBytes);
     if (hash !== undefined) requireHash(file, file.sha256 as string, bytesToHex(hash.digest()));
     return nBytes;
@@ -126,6 +126,7 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
     signal.removeEventListener('abort', end);
     source.close();
     await Promise.allSettled(lanes);
+    await source.end();
     turns.close();
   }
 }
@@ -147,6 +148,9 @@ class Source {
   /** The file was verified as a whole when it was kept; of each piece the right checksum is known. */
   readonly #wasWhole: boolean;
   readonly #keptBytes: number;
+  /** What is kept of the file, by index. */
+  readonly #pieces: Map<number, KeptPiece>;
+  readonly #writer: SegmentWriter | undefined;
   readonly #putting = new Set<Promise<void>>();
   /** Of every piece but the last. */
   readonly pieceBytes: number;
@@ -158,6 +162,8 @@ class Source {
     this.#keptBytes = bytesOf(keeping?.file);
     this.#wasWhole = isWhole(keeping?.file, file.nBytes);
     this.pieceBytes = Math.min(file.pieceBytes, file.nBytes ?? Infinity);
+    this.#pieces = keeping === undefined ? new Map() : piecesOf(keeping.file, this.pieceBytes);
+    this.#writer = keeping === undefined ? undefined : new SegmentWriter(keeping.store, keeping.file, (error) => keeping.failed(error));
     this.#remote = 'url' in file.source ? new RemoteFile(file.source.url, file.nBytes, { ...hooks, unstored: keeping !== undefined }) : undefined;
   }
 
@@ -180,7 +186,7 @@ class Source {
     // A small file is for all lanes, too.
     const most = Math.min(RUN, Math.ceil(nBytes / this.pieceBytes / LANES));
     let n = 0;
-    while (n < most && this.#keeping?.file.pieces.has(index + n) !== true) n++;
+    while (n < most && !this.#pieces.has(index + n)) n++;
     return Math.max(1, n);
   }
 
@@ -196,18 +202,17 @@ class Source {
     try {
       const { source, name } = this.#file;
       if ('blob' in source) return { bytes: await this.#local(source.blob, name, index), room, isNew: false };
-      const known = this.#keeping?.file.pieces.get(index);
+      const known = this.#pieces.get(index);
       if (known !== undefined) {
-        const bytes = await this.#kept(known.name, new Uint8Array(room, 0, this.pieceBytes));
+        const bytes = await this.#kept(known, new Uint8Array(room, 0, this.pieceBytes));
         // The store may have taken the room to another thread.
         if (room.byteLength === 0) room = (bytes?.buffer ?? new ArrayBuffer(this.pieceBytes)) as ArrayBuffer;
         if (bytes !== undefined) {
           this.#hooks.onBytes(bytes.length);
           return { bytes, room, isNew: false };
         }
-        this.#keeping?.file.pieces.delete(index);
       }
-      const bytes = await this.#fetched(index, runEnd, new Uint8Array(room, 0, this.pieceBytes), this.#wasWhole ? known?.name : undefined);
+      const bytes = await this.#fetched(index, runEnd, new Uint8Array(room, 0, this.pieceBytes), this.#wasWhole ? known : undefined);
       if (bytes.length > 0) return { bytes, room, isNew: true };
     } catch (error) {
       rooms.give(room);
@@ -228,29 +233,33 @@ class Source {
     this.#remote?.close();
   }
 
-  /** Resolves when nothing is being kept any more. */
-  async settled(): Promise<void> {
+  /** Resolves when nothing is being kept any more, and nothing is held open. */
+  async end(): Promise<void> {
+    const keeping = this.#keeping;
+    await this.#writer?.end(keeping?.isOpen() === true);
     await Promise.all(this.#putting);
+    if (keeping !== undefined && isParted(keeping.store)) await keeping.store.release().catch((error: unknown) => keeping.failed(error));
   }
 
-  /** What is not what was put is deleted, and fetched again. */
-  async #kept(name: string, room: Uint8Array): Promise<Uint8Array | undefined> {
+  /** What is not what was put is fetched again. */
+  async #kept(piece: KeptPiece, room: Uint8Array): Promise<Uint8Array | undefined> {
     const { store, failed } = this.#keeping as Keeping;
+    const { segment, at, nBytes } = piece;
+    const next = this.#pieces.get(segment.first + segment.checksums.length);
     try {
-      const bytes = await store.get(name, room);
-      if (bytes !== undefined && isSound(name, bytes)) return bytes;
-      await store.delete(name);
+      const bytes = await (isParted(store) ? store.read(segment.name, at, room.subarray(0, nBytes), next?.segment.name) : store.get(segment.name, room));
+      if (bytes !== undefined && isSound(piece, bytes)) return bytes;
     } catch (error) {
       failed(error);
     }
     return undefined;
   }
 
-  /** - `formerName`: of the piece when it was kept, whose checksum it has to have again */
-  async #fetched(index: number, runEnd: number, room: Uint8Array, formerName: string | undefined): Promise<Uint8Array> {
+  /** - `former`: the piece as it was kept, whose checksum it has to have again */
+  async #fetched(index: number, runEnd: number, room: Uint8Array, former: KeptPiece | undefined): Promise<Uint8Array> {
     for (let nWrong = 1; ; nWrong++) {
       const bytes = await (this.#remote as RemoteFile).read(index * this.pieceBytes, room, runEnd * this.pieceBytes);
-      const wrong = (await this.#wrongHash(index, bytes)) ?? (formerName === undefined || isSound(formerName, bytes) ? undefined : { at: index, needed: `of ${formerName}`, found: 'another' });
+      const wrong = (await this.#wrongHash(index, bytes)) ?? (former === undefined || isSound(former, bytes) ? undefined : { at: index, needed: `of ${former.segment.name}`, found: 'another' });
       if (wrong === undefined) return bytes;
       if (nWrong >= MAX_WRONG) requireHash(this.#file, wrong.needed, wrong.found, `piece ${wrong.at}: `);
     }
@@ -272,17 +281,22 @@ class Source {
   async #keep(index: number, { bytes, room, isNew }: Piece): Promise<ArrayBuffer | undefined> {
     const keeping = this.#keeping;
     if (!isNew || keeping === undefined || !keeping.isOpen()) return room;
-    const { store, file } = keeping;
-    const nBytes = bytes.length;
-    const name = pieceName(file.key, index, bytes);
     try {
-      const lent = isLending(store) ? await store.lend(name, bytes) : await store.put(name, bytes);
-      file.pieces.set(index, { name, nBytes });
-      return lent === undefined ? room : (lent.buffer as ArrayBuffer);
+      const damaged = this.#pieces.get(index);
+      if (damaged !== undefined && isSound(damaged, bytes)) return (await putAgain(damaged, bytes, keeping.store)).buffer as ArrayBuffer;
+      if (damaged !== undefined) await this.#drop(damaged.segment, keeping);
+      return (await (this.#writer as SegmentWriter).add(index, bytes)).buffer as ArrayBuffer;
     } catch (error) {
       keeping.failed(error);
       return undefined;
     }
+  }
+
+  /** A segment of another file than this one is now. What was handed on of it already the next load fetches. */
+  async #drop(segment: KeptSegment, { store, file }: Keeping): Promise<void> {
+    for (const [index, piece] of this.#pieces) if (piece.segment === segment) this.#pieces.delete(index);
+    file.segments.delete(segment.first);
+    await store.delete(segment.name);
   }
 
   async #local(blob: Blob, name: string, index: number): Promise<Uint8Array> {
@@ -294,6 +308,13 @@ class Source {
       throw new EmbedderError('IO', `${name}: the file can no longer be read (${reasonOf(cause)})`, { cause, data: { file: name } });
     }
   }
+}
+
+/** Puts a piece that was damaged in its place. */
+async function putAgain({ segment, at }: KeptPiece, bytes: Uint8Array, store: WeightStore): Promise<Uint8Array> {
+  if (isParted(store)) return store.write(segment.name, at, bytes);
+  await store.put(segment.name, bytes);
+  return bytes;
 }
 
 function addressOf({ source, name }: PlannedFile): string {

@@ -1,12 +1,17 @@
 // Weights in the origin private file system: one folder, in it one file for each name. A file is written
 // under another name and renamed when it is complete, so that what has a name is whole; a kill leaves at
 // most the other one, which the next attempt at the same name writes over.
+//
+// Opening a file and closing it takes longer than reading or writing 2 MiB of it: those that are read or
+// written part by part stay open in between.
 
-import { accessTo, hasDirectories, hasSyncHandles, isHeld, storageError, whenFree, writeAll } from '../opfs.js';
-import type { WeightStore } from '../types.js';
+import { accessTo, hasDirectories, hasSyncHandles, isHeld, readAccessTo, storageError, whenFree, writeAll, type SyncHandle } from '../opfs.js';
+import { PARTS, type PartedStore } from './parted-store.js';
 
 const FOLDER = 'jina-embeddings-web-weights';
 const UNFINISHED = '.new';
+/** Files that are open for reading: what is read now, its neighbour that lanes read as well, and the next one. */
+const MAX_READING = 3;
 
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type Movable = FileSystemFileHandle & { move(name: string): Promise<void> };
@@ -18,8 +23,24 @@ export function hasOpfs(): boolean {
   return 'move' in methods && (hasSyncHandles() || 'createWritable' in methods);
 }
 
-export class OpfsWeights implements WeightStore {
+/** A file that is being written part by part. */
+interface Draft {
+  readonly file: Movable;
+  readonly handle: SyncHandle;
+}
+
+/** A file that is read part by part; no `handle`: another tab holds it, or this thread has none. */
+interface Reading {
+  readonly file: FileSystemFileHandle;
+  readonly handle: SyncHandle | undefined;
+}
+
+export class OpfsWeights implements PartedStore {
+  readonly [PARTS] = { drafts: hasSyncHandles() };
   readonly #folder: Directory;
+  readonly #drafts = new Map<string, Draft>();
+  readonly #reading = new Map<string, Promise<Reading>>();
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(folder: Directory) {
     this.#folder = folder;
@@ -37,18 +58,79 @@ export class OpfsWeights implements WeightStore {
 
   async names(): Promise<string[]> {
     const names: string[] = [];
-    for await (const name of this.#folder.keys()) if (!name.endsWith(UNFINISHED)) names.push(name);
+    for await (const name of this.#folder.keys()) names.push(name);
     return names;
   }
 
-  async get(name: string, room?: Uint8Array): Promise<Uint8Array | undefined> {
+  async get(name: string): Promise<Uint8Array | undefined> {
     try {
       const file = await this.#folder.getFileHandle(name);
-      return (hasSyncHandles() ? await readWithHandle(file, room) : undefined) ?? new Uint8Array(await (await file.getFile()).arrayBuffer());
+      return new Uint8Array(await (await file.getFile()).arrayBuffer());
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
     }
+  }
+
+  read(name: string, at: number, room: Uint8Array, next?: string): Promise<Uint8Array | undefined> {
+    return this.#inTurn(async () => {
+      const reading = this.#toRead(name);
+      if (next !== undefined) this.#toRead(next);
+      try {
+        const { file, handle } = await reading;
+        if (handle !== undefined) return room.subarray(0, handle.read(room, { at }));
+        return new Uint8Array(await (await file.getFile()).slice(at, at + room.length).arrayBuffer());
+      } catch (error) {
+        await this.#endReading(name);
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  write(name: string, at: number, bytes: Uint8Array): Promise<Uint8Array> {
+    return this.#inTurn(async () => {
+      const draft = this.#drafts.get(name);
+      if (draft !== undefined) return writeAll(draft.handle, bytes, at), bytes;
+      await this.#endReading(name);
+      const file = (await this.#folder.getFileHandle(name, { create: true })) as Movable;
+      if (!hasSyncHandles()) {
+        await writeCopy(file, [{ type: 'write', position: at, data: bytes as BufferSource }], true);
+        return bytes;
+      }
+      const handle = await accessTo(file);
+      const isDraft = name.endsWith(UNFINISHED);
+      if (isDraft) this.#drafts.set(name, { file, handle });
+      try {
+        writeAll(handle, bytes, at);
+      } finally {
+        if (!isDraft) handle.close();
+      }
+      return bytes;
+    });
+  }
+
+  // Not flushed to the medium, which would take longer than the download: what a power cut tears is found by
+  // its checksum and fetched again.
+  finish(draft: string, name: string, nBytes: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const { file, handle } = this.#drafts.get(draft) ?? (await this.#draftOf(draft));
+      this.#drafts.delete(draft);
+      try {
+        if (handle.getSize() !== nBytes) handle.truncate(nBytes);
+      } finally {
+        handle.close();
+      }
+      await whenFree(() => file.move(name));
+    });
+  }
+
+  release(): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const each of [...this.#reading.keys()]) await this.#endReading(each);
+      for (const { handle } of this.#drafts.values()) handle.close();
+      this.#drafts.clear();
+    });
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
@@ -58,22 +140,11 @@ export class OpfsWeights implements WeightStore {
         const handle = await accessTo(file);
         try {
           handle.truncate(0);
-          // Not flushed to the medium, which would take longer than the download: what a power cut
-          // tears is found by its checksum and fetched again.
           writeAll(handle, bytes, 0);
         } finally {
           handle.close();
         }
-      } else {
-        const out = await file.createWritable();
-        try {
-          await out.write(bytes as BufferSource);
-          await out.close();
-        } catch (error) {
-          await out.abort().catch(() => undefined);
-          throw error;
-        }
-      }
+      } else await writeCopy(file, [bytes as BufferSource], false);
       await whenFree(() => file.move(name));
     } catch (error) {
       await this.#folder.removeEntry(name + UNFINISHED).catch(() => undefined);
@@ -81,32 +152,61 @@ export class OpfsWeights implements WeightStore {
     }
   }
 
-  async delete(name: string): Promise<void> {
-    for (const each of [name, name + UNFINISHED]) {
-      try {
-        await whenFree(() => this.#folder.removeEntry(each));
-      } catch (error) {
-        if (!isMissing(error)) throw error;
+  delete(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#endReading(name);
+      this.#drafts.get(name)?.handle.close();
+      this.#drafts.delete(name);
+      for (const each of [name, name + UNFINISHED]) {
+        try {
+          // A draft that is held is of another tab, which goes on with it.
+          await (name.endsWith(UNFINISHED) ? this.#folder.removeEntry(each) : whenFree(() => this.#folder.removeEntry(each)));
+        } catch (error) {
+          if (!isMissing(error) && !(isHeld(error) && name.endsWith(UNFINISHED))) throw error;
+        }
       }
-    }
+    });
+  }
+
+  async #draftOf(name: string): Promise<Draft> {
+    const file = (await this.#folder.getFileHandle(name)) as Movable;
+    return { file, handle: await accessTo(file) };
+  }
+
+  /** Opens it, unless it is; the one that was opened first is closed for it. */
+  #toRead(name: string): Promise<Reading> {
+    const known = this.#reading.get(name);
+    if (known !== undefined) return known;
+    const [oldest] = this.#reading.keys();
+    if (oldest !== undefined && this.#reading.size === MAX_READING) void this.#endReading(oldest);
+    const reading = this.#folder.getFileHandle(name).then(async (file) => ({ file, handle: hasSyncHandles() ? await readAccessTo(file) : undefined }));
+    reading.catch(() => undefined); // told to whoever reads it
+    this.#reading.set(name, reading);
+    return reading;
+  }
+
+  async #endReading(name: string): Promise<void> {
+    const reading = this.#reading.get(name);
+    this.#reading.delete(name);
+    (await reading?.catch(() => undefined))?.handle?.close();
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(run);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
   }
 }
 
-/** `undefined` where another tab holds the file this instant; then it can be read as a blob, only slower. */
-async function readWithHandle(file: FileSystemFileHandle, room: Uint8Array | undefined): Promise<Uint8Array | undefined> {
-  let handle;
+/** Where a thread has no handles: the browser writes into a copy of the file, and puts that in its place. */
+async function writeCopy(file: FileSystemFileHandle, parts: FileSystemWriteChunkType[], keepExistingData: boolean): Promise<void> {
+  const out = await file.createWritable({ keepExistingData });
   try {
-    handle = await (file as FileSystemFileHandle & { createSyncAccessHandle(): ReturnType<typeof accessTo> }).createSyncAccessHandle();
+    for (const part of parts) await out.write(part);
+    await out.close();
   } catch (error) {
-    if (isHeld(error)) return undefined;
+    await out.abort().catch(() => undefined);
     throw error;
-  }
-  try {
-    const nBytes = handle.getSize();
-    const bytes = room !== undefined && room.length >= nBytes ? room.subarray(0, nBytes) : new Uint8Array(nBytes);
-    return bytes.subarray(0, handle.read(bytes, { at: 0 }));
-  } finally {
-    handle.close();
   }
 }
 

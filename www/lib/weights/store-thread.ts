@@ -4,21 +4,24 @@
 //
 //   loading thread                 store-worker.ts
 //         ◄──────────────── hello
-//   put id name bytes ───►                 (or: get id name room)
+//   id method name … ────►
 //         ◄──────────────── done id bytes  (or: failed id error)
 
 import { EmbedderError } from '../errors.js';
 import { hasSyncHandles } from '../opfs.js';
 import type { WeightStore } from '../types.js';
 import { OpfsWeights } from './opfs.js';
+import { PARTS, type PartedStore } from './parted-store.js';
 
-/** A store that bytes are lent to, so that they need not be copied. `get` may take its room away, and returns bytes at another buffer. */
-export interface LendingStore extends WeightStore {
-  /** As `put`. Returns the same bytes at another buffer; `bytes` itself is empty then, or when this fails. */
-  lend(name: string, bytes: Uint8Array): Promise<Uint8Array>;
-}
+export type ToStoreWorker = { readonly id: number } & StoreTask;
 
-export type ToStoreWorker = { readonly id: number; readonly method: 'put' | 'get'; readonly name: string; readonly bytes: Uint8Array };
+/** A method of `PartedStore` with what it is given. */
+export type StoreTask =
+  | { readonly method: 'read'; readonly name: string; readonly at: number; readonly bytes: Uint8Array; readonly next: string | undefined }
+  | { readonly method: 'write'; readonly name: string; readonly at: number; readonly bytes: Uint8Array }
+  | { readonly method: 'finish'; readonly draft: string; readonly name: string; readonly nBytes: number }
+  | { readonly method: 'delete'; readonly name: string }
+  | { readonly method: 'release' };
 
 export type FromStoreWorker =
   | { readonly type: 'hello' }
@@ -30,17 +33,16 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export function isLending(store: WeightStore): store is LendingStore {
-  return 'lend' in store;
-}
-
-export class StoreThread implements LendingStore {
+export class StoreThread implements PartedStore {
+  readonly [PARTS] = { drafts: true };
   readonly #store: OpfsWeights;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
   /** Until the script runs, and where it cannot be loaded, the calling thread does the work: none waits for it. */
   #isReady = false;
+  /** What this thread holds open is let go before the worker is asked for anything. */
+  #handedOver: Promise<void> = Promise.resolve();
   #tellReady: (isReady: boolean) => void = () => undefined;
   /** Whether the worker does the work, once that is known. */
   readonly ready = new Promise<boolean>((resolve) => (this.#tellReady = resolve));
@@ -70,22 +72,32 @@ export class StoreThread implements LendingStore {
     return this.#store.names();
   }
 
-  delete(name: string): Promise<void> {
-    return this.#store.delete(name);
+  get(name: string): Promise<Uint8Array | undefined> {
+    return this.#store.get(name);
   }
 
-  async get(name: string, room?: Uint8Array): Promise<Uint8Array | undefined> {
-    return room === undefined || !this.#isReady ? this.#store.get(name, room) : this.#ask('get', name, room);
+  put(name: string, bytes: Uint8Array): Promise<void> {
+    return this.#store.put(name, bytes);
   }
 
-  async put(name: string, bytes: Uint8Array): Promise<void> {
-    await this.#store.put(name, bytes);
+  read(name: string, at: number, room: Uint8Array, next?: string): Promise<Uint8Array | undefined> {
+    return this.#isReady ? this.#ask({ method: 'read', name, at, bytes: room, next }) : this.#store.read(name, at, room, next);
   }
 
-  async lend(name: string, bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.#isReady) return (await this.#ask('put', name, bytes)) as Uint8Array;
-    await this.#store.put(name, bytes);
-    return bytes;
+  async write(name: string, at: number, bytes: Uint8Array): Promise<Uint8Array> {
+    return this.#isReady ? ((await this.#ask({ method: 'write', name, at, bytes })) as Uint8Array) : this.#store.write(name, at, bytes);
+  }
+
+  async finish(draft: string, name: string, nBytes: number): Promise<void> {
+    await (this.#isReady ? this.#ask({ method: 'finish', draft, name, nBytes }) : this.#store.finish(draft, name, nBytes));
+  }
+
+  async delete(name: string): Promise<void> {
+    await (this.#isReady ? this.#ask({ method: 'delete', name }) : this.#store.delete(name));
+  }
+
+  async release(): Promise<void> {
+    await (this.#isReady ? this.#ask({ method: 'release' }) : this.#store.release());
   }
 
   /** Ends the worker; what it has not answered fails. */
@@ -97,17 +109,21 @@ export class StoreThread implements LendingStore {
     this.#waiting.clear();
   }
 
-  #ask(method: ToStoreWorker['method'], name: string, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+  #ask(task: StoreTask): Promise<Uint8Array | undefined> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, method, name, bytes } satisfies ToStoreWorker, [bytes.buffer as ArrayBuffer]);
+      void this.#handedOver.then(() => {
+        if (!this.#waiting.has(id)) return; // it was ended meanwhile
+        this.#worker.postMessage({ id, ...task } satisfies ToStoreWorker, 'bytes' in task ? [task.bytes.buffer as ArrayBuffer] : []);
+      });
     });
   }
 
   #receive(message: FromStoreWorker): void {
     if (message.type === 'hello') {
       this.#isReady = true;
+      this.#handedOver = this.#store.release().catch(() => undefined);
       this.#tellReady(true);
       return;
     }
