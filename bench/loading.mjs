@@ -66,8 +66,8 @@ async function measure() {
   log(`${(nBytes / 1e9).toFixed(2)} GB in ${files.length} files, device ${device}`);
   const busy_s = {};
   const busyDuring = async (what, run) => {
-    const before = busySeconds(); const c0=process.cpuUsage();
-    const value = await run(); const c=process.cpuUsage(c0); log(`${what} node ${(c.user/1e6).toFixed(2)} user ${(c.system/1e6).toFixed(2)} sys`);
+    const before = busySeconds();
+    const value = await run();
     busy_s[what] = Math.round((busySeconds() - before) * 10) / 10;
     return value;
   };
@@ -81,7 +81,6 @@ async function measure() {
   const load = () => (device === 'none' ? inPage('load', weights.url) : loadByPackage(device));
   const first = await busyDuring('first', load);
   log(`first load ${first.ms.toFixed(0)} ms, ${busy_s.first} s of the processor`);
-  process.exit();
   const requestsBefore = weights.nRequests();
   putOutOfPageCache(profile);
   const cold_read = await inPage('read');
