@@ -16,8 +16,8 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { isRecord } from '../errors.js';
 import type { KeptDescriptions } from '../plan-model.js';
 import type { WeightStore } from '../types.js';
+import { UNFINISHED } from './parted-store.js';
 
-const DRAFT = '.new';
 const CHECKSUM_DIGITS = 16;
 const EACH_CHECKSUM = /[0-9a-f]{16}/g;
 
@@ -78,7 +78,7 @@ export function segmentOf(key: string, first: number, nBytes: number, checksums:
 
 /** The name under which a segment is written. */
 export function draftName(key: string, first: number): string {
-  return `${key}.${first}${DRAFT}`;
+  return `${key}.${first}${UNFINISHED}`;
 }
 
 /** Whether `bytes` are what was put as that piece. */

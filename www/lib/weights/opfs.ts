@@ -6,10 +6,9 @@
 // written part by part stay open in between.
 
 import { accessTo, hasDirectories, hasSyncHandles, isHeld, readAccessTo, storageError, whenFree, writeAll, type SyncHandle } from '../opfs.js';
-import { PARTS, type PartedStore } from './parted-store.js';
+import { PARTS, UNFINISHED, type PartedStore } from './parted-store.js';
 
 const FOLDER = 'jina-embeddings-web-weights';
-const UNFINISHED = '.new';
 /** Files that are open for reading: what is read now, its neighbour that lanes read as well, and the next one. */
 const MAX_READING = 3;
 
@@ -95,7 +94,7 @@ export class OpfsWeights implements PartedStore {
       await this.#endReading(name);
       const file = (await this.#folder.getFileHandle(name, { create: true })) as Movable;
       if (!hasSyncHandles()) {
-        await writeCopy(file, [{ type: 'write', position: at, data: bytes as BufferSource }], true);
+        await writeCopy(file, { type: 'write', position: at, data: bytes as BufferSource }, true);
         return bytes;
       }
       const handle = await accessTo(file);
@@ -144,7 +143,7 @@ export class OpfsWeights implements PartedStore {
         } finally {
           handle.close();
         }
-      } else await writeCopy(file, [bytes as BufferSource], false);
+      } else await writeCopy(file, bytes as BufferSource, false);
       await whenFree(() => file.move(name));
     } catch (error) {
       await this.#folder.removeEntry(name + UNFINISHED).catch(() => undefined);
@@ -199,10 +198,10 @@ export class OpfsWeights implements PartedStore {
 }
 
 /** Where a thread has no handles: the browser writes into a copy of the file, and puts that in its place. */
-async function writeCopy(file: FileSystemFileHandle, parts: FileSystemWriteChunkType[], keepExistingData: boolean): Promise<void> {
+async function writeCopy(file: FileSystemFileHandle, part: FileSystemWriteChunkType, keepExistingData: boolean): Promise<void> {
   const out = await file.createWritable({ keepExistingData });
   try {
-    for (const part of parts) await out.write(part);
+    await out.write(part);
     await out.close();
   } catch (error) {
     await out.abort().catch(() => undefined);

@@ -6,6 +6,9 @@ import type { WeightStore } from '../types.js';
 /** Marks such a store: one of the caller's own may have methods of any name. */
 export const PARTS: unique symbol = Symbol('parts');
 
+/** What the name of a value ends in that is being written. */
+export const UNFINISHED = '.new';
+
 /** Bytes are lent to it: it may take their buffer away, and returns bytes at another. What is asked at once is done one after the other. */
 export interface PartedStore extends WeightStore {
   /** Whether {@link finish} can be had here: drafts would take too long where every write makes a copy of the file. */
