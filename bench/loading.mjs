@@ -3,12 +3,14 @@
 // from what is kept costs beside a plain read of it, and how much memory the way takes.
 //
 //   node bench/loading.mjs MODEL_DIR [--device webgpu|wasm|none] [--hardware] [--mbit N] [--out FILE]
+//   node bench/loading.mjs MODEL_DIR --disk 2,16
 //
 //   MODEL_DIR  of `jina-embed convert`
 //   --device   what the bytes are handed to; none: nobody, so that loading alone is measured (default webgpu, SwiftShader)
 //   --hardware let Chromium choose its WebGPU adapter (default: SwiftShader)
 //   --mbit     megabits per second of the server (default: as fast as loopback is)
 //   --out      writes the record, JSON
+//   --disk     measures only the disk, with files of so many MiB
 //
 // Needs pkg-config/dist. Chromium keeps its profile in a folder on the disk, so that the origin private file system is
 // the real one. The server is another origin, as a host of weights is. Before a cold start the kept files are put out
@@ -36,7 +38,7 @@ const ANSWER_MS = 30_000;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { device: { type: 'string', default: 'webgpu' }, hardware: { type: 'boolean' }, mbit: { type: 'string' }, out: { type: 'string' } },
+  options: { device: { type: 'string', default: 'webgpu' }, hardware: { type: 'boolean' }, mbit: { type: 'string' }, out: { type: 'string' }, disk: { type: 'string' } },
 });
 const [directory] = positionals;
 if (directory === undefined) throw new Error('which model? node bench/loading.mjs MODEL_DIR');
@@ -51,7 +53,7 @@ const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
 const args = ['--no-sandbox', ...(options.hardware ? HARDWARE_FLAGS : ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'])];
 const log = (line) => console.error(line);
 try {
-  const record = await measure();
+  const record = await (options.disk === undefined ? measure() : measureDisk());
   const json = JSON.stringify(record, null, 2);
   console.log(json);
   if (options.out !== undefined) writeFileSync(options.out, `${json}\n`);
@@ -59,6 +61,17 @@ try {
   await site.close();
   await weights.close();
   rmSync(profile, { recursive: true, force: true });
+}
+
+/** What files of other sizes cost. Memory that was just freed is written faster, so some seconds pass in between. */
+async function measureDisk() {
+  const disk_ms_by_mib = {};
+  for (const mib of options.disk.split(',').map(Number)) {
+    await new Promise((done) => setTimeout(done, 8000));
+    disk_ms_by_mib[mib] = Math.round(await inPage('disk', nBytes, mib * MiB));
+    log(`disk alone, files of ${mib} MiB: ${disk_ms_by_mib[mib]} ms`);
+  }
+  return { n_bytes: nBytes, disk_ms_by_mib };
 }
 
 async function measure() {
