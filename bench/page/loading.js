@@ -31,9 +31,10 @@ globalThis.inWorker = (name, ...given) => new Promise((resolve, reject) => {
 globalThis.clearWeights = clearWeights;
 globalThis.isReady = true;
 
-/** A browser that nobody inspects is told in its address what to measure, and where the answer goes. */
+/** A browser that nobody inspects is told in its address where the answer goes, how long to rest first, and what to measure. */
 if (location.hash !== '') {
-  const [answer, name, ...given] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+  const [answer, settleMs, name, ...given] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+  await new Promise((done) => setTimeout(done, settleMs));
   const work = name === 'loadModel' ? globalThis.loadModel(...given) : globalThis.inWorker(name, ...given);
   const result = await work.then((value) => ({ value }), (error) => ({ error: String(error.stack ?? error) }));
   await fetch(answer, { method: 'POST', body: JSON.stringify(result) });

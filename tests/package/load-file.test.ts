@@ -4,7 +4,8 @@ import { loadFile, ROOMS, SLICE_BYTES, type FileHooks } from '../../www/lib/weig
 import { Rooms } from '../../www/lib/weights/rooms.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import { PIECE_BYTES, type PlannedFile } from '../../www/lib/model-files.js';
-import { bytesOf as bytesOfKept, checksumOf, keptFiles, nothingKept, segmentOf } from '../../www/lib/weights/kept.js';
+import { loadChecksum } from '../../www/lib/weights/checksum.js';
+import { bytesOf as bytesOfKept, keptFiles, nothingKept, segmentOf } from '../../www/lib/weights/kept.js';
 import { memoryStore, partedStore } from './support/memory-store.js';
 import { bytesOf, serveFiles, sha256, type Answer, type ModelServer } from './support/model-server.js';
 import { ranged, type Asked } from './support/range-server.js';
@@ -122,7 +123,7 @@ describe('ranges', () => {
     const store = memoryStore();
     const kept = nothingKept('k');
     const seventh = large.subarray(6 * PIECE_BYTES, 7 * PIECE_BYTES);
-    const segment = segmentOf('k', 6, PIECE_BYTES, [checksumOf(seventh)]);
+    const segment = segmentOf('k', 6, PIECE_BYTES, [(await loadChecksum())(seventh)]);
     kept.segments.set(6, segment);
     await store.put(segment.name, seventh);
     const chunks: Uint8Array[] = [];

@@ -2,17 +2,32 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import xxhash from 'xxhash-wasm';
 import { Guard } from '../../www/lib/engine/guard.js';
 import { loadFiles } from '../../www/lib/engine/load-files.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import { planDirectory } from '../../www/lib/model-files.js';
 import { planModel } from '../../www/lib/plan-model.js';
 import type { WasmModelLoader } from '../../www/lib/wasm-face.js';
+import { loadChecksum } from '../../www/lib/weights/checksum.js';
 import { cachedWeights, clearWeights, downloadOf, remoteFacts } from '../../www/lib/weights/index.js';
 import { isParted } from '../../www/lib/weights/parted-store.js';
 import { full, memoryStore, type MemoryStore } from './support/memory-store.js';
 import { bytesOf, serveFiles, sha256, type Answer } from './support/model-server.js';
 import { DEVICE, HashingLoader, isEmpty, isWhole, KINDS, load, manifest, NAMES, PARTS, PIECE, serveModel, servers, type Model } from './support/served-model.js';
+
+describe('the checksum of a piece', () => {
+  test('is XXH64, whatever its length', async () => {
+    const checksumOf = await loadChecksum(), { h64Raw } = await xxhash();
+    // Of the algorithm's description and of xxhsum.
+    assert.equal(checksumOf(new Uint8Array()), 'ef46db3751d8e999');
+    assert.equal(checksumOf(new TextEncoder().encode('abc')), '44bc2cf5ad770999');
+    const bytes = bytesOf(200_000);
+    for (const [from, to] of [[0, 31], [1, 65536], [0, 65536], [3, 65540], [0, 131072], [5, 199_999], [0, 200_000]] as const) {
+      assert.equal(checksumOf(bytes.subarray(from, to)), h64Raw(bytes.subarray(from, to)).toString(16).padStart(16, '0'), `bytes ${from} to ${to}`);
+    }
+  });
+});
 
 describe('weights that are kept', () => {
   test('are not downloaded again', async () => {
@@ -49,6 +64,19 @@ describe('weights that are kept', () => {
     await load(one, store);
     await load(other, store);
     assert.equal(other.asked.length, 0);
+  });
+
+  test('with checksums of another kind are let go and fetched again', async () => {
+    const model = await serveModel({ pieces: true, ranges: true });
+    const store = memoryStore();
+    await load(model, store);
+    for (const [name, bytes] of [...store.kept]) {
+      if (!name.includes('.x')) continue;
+      store.kept.delete(name);
+      store.kept.set(name.replace('.x', '.'), bytes);
+    }
+    await load(model, store);
+    await isWhole(model, store);
   });
 
   for (const [what, damage] of [

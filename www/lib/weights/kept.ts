@@ -1,7 +1,7 @@
 // What is kept, and under which names. A file of weights is kept in segments of several pieces; all that is
 // known of one is in its name, so that the list of names is the state, and nothing has to be kept in step with it:
 //
-//   <key>.<first piece>.<bytes>.<checksum of each piece>   a segment
+//   <key>.<first piece>.<bytes>.x<XXH64 of each piece>   a segment
 //   <key>.<first piece>.new     one that is being written, or was when its tab went: stands for nothing
 //   <key>.part, <key>.whole     the file's description; `whole` is put last, when all of it is verified
 //   <hash of its address>.model a model.json, for starting without a network
@@ -9,17 +9,17 @@
 // The key of a file is its SHA-256 where model.json tells it, so that two models share what they have in
 // common; else a hash of its address and version. Pieces are verified before they are put. The checksum
 // tells on the next start that a piece is still what was put: it guards against a torn or damaged file,
-// not against someone, and takes a tenth of the time of a read.
+// not against someone.
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { isRecord } from '../errors.js';
 import type { KeptDescriptions } from '../plan-model.js';
 import type { WeightStore } from '../types.js';
+import { CHECKSUM_DIGITS } from './checksum.js';
 import { UNFINISHED } from './parted-store.js';
 
-const CHECKSUM_DIGITS = 16;
-const EACH_CHECKSUM = /[0-9a-f]{16}/g;
+const EACH_CHECKSUM = new RegExp(`[0-9a-f]{${CHECKSUM_DIGITS}}`, 'g');
 
 /** Pieces that follow each other, kept under one name. */
 export interface KeptSegment {
@@ -48,7 +48,7 @@ export interface KeptFile {
   /** The name of its description, and whether that says that all of it is here and verified. */
   description: string | undefined;
   whole: boolean;
-  /** Names that stand for nothing: a second segment of one place, or one that was never finished. */
+  /** Names that stand for nothing: a second segment of one place, one that was never finished, one with other checksums than XXH64. */
   readonly surplus: string[];
 }
 
@@ -73,7 +73,7 @@ export function hashOfText(text: string): string {
 
 /** A segment with its name. */
 export function segmentOf(key: string, first: number, nBytes: number, checksums: readonly string[]): KeptSegment {
-  return { name: `${key}.${first}.${nBytes}.${checksums.join('')}`, first, nBytes, checksums };
+  return { name: `${key}.${first}.${nBytes}.x${checksums.join('')}`, first, nBytes, checksums };
 }
 
 /** The name under which a segment is written. */
@@ -81,42 +81,11 @@ export function draftName(key: string, first: number): string {
   return `${key}.${first}${UNFINISHED}`;
 }
 
-/** Whether `bytes` are what was put as that piece. */
-export function isSound({ nBytes, checksum }: KeptPiece, bytes: Uint8Array): boolean {
-  return nBytes === bytes.length && checksum === checksumOf(bytes);
-}
-
-/**
- * 64 bits in hexadecimal. Four sums over every fourth word, each a bijection of every word, and two of two each: a change
- * within one word always shows.
- */
-export function checksumOf(bytes: Uint8Array): string {
-  const nWords = bytes.length >> 2;
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  const words = new Uint32Array(aligned.buffer, aligned.byteOffset, nWords);
-  let a = 1, b = 2, c = 3, d = 4;
-  const nFours = nWords - (nWords % 4);
-  for (let i = 0; i < nFours; i += 4) {
-    a = Math.imul(a ^ (words[i] as number), 0x9e3779b1);
-    b = Math.imul(b ^ (words[i + 1] as number), 0x85ebca77);
-    c = Math.imul(c ^ (words[i + 2] as number), 0xc2b2ae3d);
-    d = Math.imul(d ^ (words[i + 3] as number), 0x27d4eb2f);
-    // Turned, so that the highest bits of a word reach the lower ones of the sum.
-    a = (a << 15) | (a >>> 17);
-    b = (b << 15) | (b >>> 17);
-    c = (c << 15) | (c >>> 17);
-    d = (d << 15) | (d >>> 17);
-  }
-  for (let i = nFours * 4; i < bytes.length; i++) a = Math.imul(a ^ (bytes[i] as number), 0x9e3779b1);
-  const turned = (sum: number): number => (sum << 16) | (sum >>> 16);
-  return [a ^ turned(c), b ^ turned(d)].map((sum) => (sum >>> 0).toString(16).padStart(CHECKSUM_DIGITS / 2, '0')).join('');
-}
-
 /** All files of which something is kept. */
 export async function keptFiles(store: WeightStore): Promise<Map<string, KeptFile>> {
   const files = new Map<string, KeptFile>();
   for (const name of await store.names()) {
-    const [, key, rest] = /^([0-9a-f]{64})\.(part|whole|\d+\.new|\d+\.\d+\.(?:[0-9a-f]{16})+)$/.exec(name) ?? [];
+    const [, key, rest] = /^([0-9a-f]{64})\.(part|whole|\d+\.new|\d+\.\d+\.x?(?:[0-9a-f]{16})+)$/.exec(name) ?? [];
     if (key === undefined || rest === undefined) continue;
     const file = files.get(key) ?? nothingKept(key);
     files.set(key, file);
@@ -127,7 +96,7 @@ export async function keptFiles(store: WeightStore): Promise<Map<string, KeptFil
       continue;
     }
     const [first, nBytes, checksums] = rest.split('.') as [string, string, string | undefined];
-    if (checksums === undefined || file.segments.has(Number(first))) file.surplus.push(name);
+    if (checksums?.startsWith('x') !== true || file.segments.has(Number(first))) file.surplus.push(name);
     else file.segments.set(Number(first), { name, first: Number(first), nBytes: Number(nBytes), checksums: checksums.match(EACH_CHECKSUM) as string[] });
   }
   return files;

@@ -17,7 +17,8 @@ import { sha256Hex } from '../digest.js';
 import { abortError, EmbedderError, reasonOf } from '../errors.js';
 import type { PlannedFile } from '../model-files.js';
 import type { WeightStore } from '../types.js';
-import { bytesOf, isSound, isWhole, piecesOf, type KeptFile, type KeptPiece, type KeptSegment } from './kept.js';
+import { loadChecksum, type ChecksumOf } from './checksum.js';
+import { bytesOf, isWhole, piecesOf, type KeptFile, type KeptPiece, type KeptSegment } from './kept.js';
 import { isParted } from './parted-store.js';
 import { RemoteFile, type RemoteHooks } from './remote-file.js';
 import type { Rooms } from './rooms.js';
@@ -44,6 +45,10 @@ export interface Keeping {
   failed(error: unknown): void;
 }
 
+interface CheckedKeeping extends Keeping {
+  readonly checksumOf: ChecksumOf;
+}
+
 export interface FileHooks extends Omit<RemoteHooks, 'unstored'> {
   /** {@link ROOMS} buffers, for one file after the other. */
   readonly rooms: Rooms;
@@ -59,11 +64,12 @@ export interface FileHooks extends Omit<RemoteHooks, 'unstored'> {
  */
 export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, hooks: FileHooks): Promise<number> {
   const { signal } = hooks;
+  const checked = keeping === undefined ? undefined : { ...keeping, checksumOf: await loadChecksum() };
   if (signal.aborted) throw abortError(signal);
   const ended = new AbortController();
   const end = (): void => ended.abort(signal.reason);
   signal.addEventListener('abort', end, { once: true });
-  const source = new Source(file, keeping, { ...hooks, signal: ended.signal });
+  const source = new Source(file, checked, { ...hooks, signal: ended.signal });
   const hash = file.sha256 === undefined || source.isVerified ? undefined : sha256.create();
   const turns = new Turns();
   let nBytes = 0;
@@ -142,7 +148,7 @@ interface Piece {
 /** Where the pieces of one file come from. */
 class Source {
   readonly #file: PlannedFile;
-  readonly #keeping: Keeping | undefined;
+  readonly #keeping: CheckedKeeping | undefined;
   readonly #hooks: FileHooks;
   readonly #remote: RemoteFile | undefined;
   /** The file was verified as a whole when it was kept; of each piece the right checksum is known. */
@@ -155,7 +161,7 @@ class Source {
   /** Of every piece but the last. */
   readonly pieceBytes: number;
 
-  constructor(file: PlannedFile, keeping: Keeping | undefined, hooks: FileHooks) {
+  constructor(file: PlannedFile, keeping: CheckedKeeping | undefined, hooks: FileHooks) {
     this.#file = file;
     this.#keeping = keeping;
     this.#hooks = hooks;
@@ -163,7 +169,7 @@ class Source {
     this.#wasWhole = isWhole(keeping?.file, file.nBytes);
     this.pieceBytes = Math.min(file.pieceBytes, file.nBytes ?? Infinity);
     this.#pieces = keeping === undefined ? new Map() : piecesOf(keeping.file, this.pieceBytes);
-    this.#writer = keeping === undefined ? undefined : new SegmentWriter(keeping.store, keeping.file, (error) => keeping.failed(error));
+    this.#writer = keeping === undefined ? undefined : new SegmentWriter(keeping.store, keeping.file, keeping.checksumOf, (error) => keeping.failed(error));
     this.#remote = 'url' in file.source ? new RemoteFile(file.source.url, file.nBytes, { ...hooks, unstored: keeping !== undefined }) : undefined;
   }
 
@@ -241,14 +247,19 @@ class Source {
     if (keeping !== undefined && isParted(keeping.store)) await keeping.store.release().catch((error: unknown) => keeping.failed(error));
   }
 
+  /** Whether `bytes` are what was put as that piece. */
+  #isSound({ nBytes, checksum }: KeptPiece, bytes: Uint8Array): boolean {
+    return nBytes === bytes.length && checksum === this.#keeping?.checksumOf(bytes);
+  }
+
   /** What is not what was put is fetched again. */
   async #kept(piece: KeptPiece, room: Uint8Array): Promise<Uint8Array | undefined> {
-    const { store, failed } = this.#keeping as Keeping;
+    const { store, failed } = this.#keeping as CheckedKeeping;
     const { segment, at, nBytes } = piece;
     const next = this.#pieces.get(segment.first + segment.checksums.length);
     try {
       const bytes = await (isParted(store) ? store.read(segment.name, at, room.subarray(0, nBytes), next?.segment.name) : store.get(segment.name, room));
-      if (bytes !== undefined && isSound(piece, bytes)) return bytes;
+      if (bytes !== undefined && this.#isSound(piece, bytes)) return bytes;
     } catch (error) {
       failed(error);
     }
@@ -259,7 +270,7 @@ class Source {
   async #fetched(index: number, runEnd: number, room: Uint8Array, former: KeptPiece | undefined): Promise<Uint8Array> {
     for (let nWrong = 1; ; nWrong++) {
       const bytes = await (this.#remote as RemoteFile).read(index * this.pieceBytes, room, runEnd * this.pieceBytes);
-      const wrong = (await this.#wrongHash(index, bytes)) ?? (former === undefined || isSound(former, bytes) ? undefined : { at: index, needed: `of ${former.segment.name}`, found: 'another' });
+      const wrong = (await this.#wrongHash(index, bytes)) ?? (former === undefined || this.#isSound(former, bytes) ? undefined : { at: index, needed: `of ${former.segment.name}`, found: 'another' });
       if (wrong === undefined) return bytes;
       if (nWrong >= MAX_WRONG) requireHash(this.#file, wrong.needed, wrong.found, `piece ${wrong.at}: `);
     }
@@ -283,7 +294,7 @@ class Source {
     if (!isNew || keeping === undefined || !keeping.isOpen()) return room;
     try {
       const damaged = this.#pieces.get(index);
-      if (damaged !== undefined && isSound(damaged, bytes)) return (await putAgain(damaged, bytes, keeping.store)).buffer as ArrayBuffer;
+      if (damaged !== undefined && this.#isSound(damaged, bytes)) return (await putAgain(damaged, bytes, keeping.store)).buffer as ArrayBuffer;
       if (damaged !== undefined) await this.#drop(damaged.segment, keeping);
       return (await (this.#writer as SegmentWriter).add(index, bytes)).buffer as ArrayBuffer;
     } catch (error) {
