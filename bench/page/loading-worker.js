@@ -109,6 +109,7 @@ const measurements = {
       await keeper.withKept(file, facts[i], (keeping) => loadFile(file, keeping, { open, signal, rangeOrigins, rooms, retryPauseMs: 250, onBytes: () => undefined, sink: () => undefined }));
     }
     const ms = since(start);
+    await store.release();
     if (store !== kept) store.close();
     return { ms, uncached };
   },

@@ -54,7 +54,7 @@ async function tell(what) {
   found.unnamed = !(await thread.names()).some((name) => names.includes(name));
   await Promise.all(names.map((name) => thread.finish(`${name}.new`, name, 3 * PIECE_BYTES)));
   found.listed = (await thread.names()).filter((name) => name.startsWith('segment-')).sort().join();
-  const piecesOf = (from) => Promise.all(pieces.map((_, i) => from.read(names[Math.floor(i / 3)], (i % 3) * PIECE_BYTES, room(), names[Math.floor(i / 3) + 1])));
+  const piecesOf = (from) => Promise.all(pieces.map((_, i) => from.read(names[Math.floor(i / 3)], (i % 3) * PIECE_BYTES, room(), names.slice(Math.floor(i / 3) + 1, Math.floor(i / 3) + 3))));
   const isAll = (read) => read.every((bytes, i) => isSame(bytes, pieces[i]));
   found.read = isAll(await piecesOf(thread));
   found.readTogether = (await Promise.all([piecesOf(thread), piecesOf(store)])).every(isAll);

@@ -1,7 +1,7 @@
 // The files of a model in their order, each from this device or from its server, onto the GPU, and into the
 // store for the next time.
 
-import { bytesOf, Keeper, loadFile, type FileHooks, type KeeperHooks, type RemoteFacts, Rooms, ROOMS, StoreThread } from '#weights';
+import { bytesOf, isParted, Keeper, loadFile, type FileHooks, type KeeperHooks, type RemoteFacts, Rooms, ROOMS, StoreThread } from '#weights';
 import type { OpenUrl } from '../fetch-body.js';
 import type { PlannedFile } from '../model-files.js';
 import type { WasmDevice, WasmModelLoader } from '../wasm-face.js';
@@ -21,9 +21,11 @@ export interface FilesHooks extends KeeperHooks {
 /** Loads all of `files`, of which servers told `facts`, and returns the number of their bytes. */
 export async function loadFiles(files: readonly PlannedFile[], facts: readonly RemoteFacts[], loader: WasmModelLoader, device: WasmDevice, hooks: FilesHooks): Promise<number> {
   const thread = StoreThread.over(hooks.store);
+  const store = thread ?? hooks.store;
   try {
-    return await loadInTurn(files, facts, loader, device, { ...hooks, store: thread ?? hooks.store });
+    return await loadInTurn(files, facts, loader, device, { ...hooks, store });
   } finally {
+    if (store !== undefined && isParted(store)) await store.release().catch(() => undefined); // it only held them open
     thread?.close();
   }
 }

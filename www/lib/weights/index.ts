@@ -9,6 +9,7 @@ export { Keeper, type KeeperHooks } from './keeper.js';
 export { bytesOf, descriptionsIn, hashOfText } from './kept.js';
 export { loadFile, ROOMS, type FileHooks } from './load-file.js';
 export { openWeightStore } from './open-store.js';
+export { isParted } from './parted-store.js';
 export { remoteFacts, type RemoteFacts } from './remote-facts.js';
 export { Rooms } from './rooms.js';
 export { StoreThread } from './store-thread.js';

@@ -32,6 +32,10 @@ const LANES = 4;
 export const ROOMS = 6;
 /** Pieces that one request is for. */
 const RUN = 2;
+/** Segments that are opened before they are read. */
+const AHEAD = 2;
+/** After so long messages to this thread are let in. */
+const TURN_MS = 50;
 /** How often a piece whose bytes are wrong is asked for. */
 const MAX_WRONG = 2;
 
@@ -239,12 +243,10 @@ class Source {
     this.#remote?.close();
   }
 
-  /** Resolves when nothing is being kept any more, and nothing is held open. */
+  /** Resolves when nothing is being kept any more. */
   async end(): Promise<void> {
-    const keeping = this.#keeping;
-    await this.#writer?.end(keeping?.isOpen() === true);
+    await this.#writer?.end(this.#keeping?.isOpen() === true);
     await Promise.all(this.#putting);
-    if (keeping !== undefined && isParted(keeping.store)) await keeping.store.release().catch((error: unknown) => keeping.failed(error));
   }
 
   /** Whether `bytes` are what was put as that piece. */
@@ -256,14 +258,25 @@ class Source {
   async #kept(piece: KeptPiece, room: Uint8Array): Promise<Uint8Array | undefined> {
     const { store, failed } = this.#keeping as CheckedKeeping;
     const { segment, at, nBytes } = piece;
-    const next = this.#pieces.get(segment.first + segment.checksums.length);
     try {
-      const bytes = await (isParted(store) ? store.read(segment.name, at, room.subarray(0, nBytes), next?.segment.name) : store.get(segment.name, room));
+      const bytes = await (isParted(store) ? store.read(segment.name, at, room.subarray(0, nBytes), this.#after(segment)) : store.get(segment.name, room));
       if (bytes !== undefined && this.#isSound(piece, bytes)) return bytes;
     } catch (error) {
       failed(error);
     }
     return undefined;
+  }
+
+  /** The names that will be read after that segment. One would not do: opening it takes as long as reading a few pieces. */
+  #after({ first, checksums }: KeptSegment): string[] {
+    const names: string[] = [];
+    for (let index = first + checksums.length; names.length < AHEAD; ) {
+      const next = this.#pieces.get(index)?.segment;
+      if (next === undefined) break;
+      names.push(next.name);
+      index = next.first + next.checksums.length;
+    }
+    return names;
   }
 
   /** - `former`: the piece as it was kept, whose checksum it has to have again */
@@ -370,20 +383,28 @@ class Order {
   }
 }
 
-/** Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. One channel serves a file: ports are dear. */
+/**
+ * Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. Not after each piece: what
+ * a lane asks for next would wait behind all that has come, and the thread that reads would idle. One channel serves a file:
+ * ports are dear.
+ */
 class Turns {
   readonly #channel = new MessageChannel();
   #resolve: () => void = () => undefined;
+  #last = performance.now();
 
   constructor() {
     this.#channel.port1.onmessage = () => this.#resolve();
   }
 
-  next(): Promise<void> {
-    return new Promise((resolve) => {
+  /** Resolves at once, if the last turn was a moment ago. */
+  async next(): Promise<void> {
+    if (performance.now() - this.#last < TURN_MS) return;
+    await new Promise<void>((resolve) => {
       this.#resolve = resolve;
       this.#channel.port2.postMessage(0);
     });
+    this.#last = performance.now();
   }
 
   close(): void {

@@ -9,8 +9,8 @@ import { accessTo, hasDirectories, hasSyncHandles, isHeld, readAccessTo, storage
 import { PARTS, UNFINISHED, type PartedStore } from './parted-store.js';
 
 const FOLDER = 'jina-embeddings-web-weights';
-/** Files that are open for reading: what is read now, its neighbour that lanes read as well, and the next one. */
-const MAX_READING = 3;
+/** Files that are open for reading: what is read now, its neighbour that lanes read as well, and the two after it. */
+const MAX_READING = 4;
 
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type Movable = FileSystemFileHandle & { move(name: string): Promise<void> };
@@ -71,10 +71,10 @@ export class OpfsWeights implements PartedStore {
     }
   }
 
-  read(name: string, at: number, room: Uint8Array, next?: string): Promise<Uint8Array | undefined> {
+  read(name: string, at: number, room: Uint8Array, next: readonly string[] = []): Promise<Uint8Array | undefined> {
     return this.#inTurn(async () => {
       const reading = this.#toRead(name);
-      if (next !== undefined) this.#toRead(next);
+      for (const each of next) this.#toRead(each);
       try {
         const { file, handle } = await reading;
         if (handle !== undefined) return room.subarray(0, handle.read(room, { at }));

@@ -16,9 +16,9 @@ export interface PartedStore extends WeightStore {
   /**
    * The bytes from `at` on, as many as `room` holds or there are; `undefined` where nothing has the name.
    *
-   * - `next`: the name that will be read after this one, which is opened meanwhile
+   * - `next`: the names that will be read after this one, a few, which are opened meanwhile
    */
-  read(name: string, at: number, room: Uint8Array, next?: string): Promise<Uint8Array | undefined>;
+  read(name: string, at: number, room: Uint8Array, next?: readonly string[]): Promise<Uint8Array | undefined>;
   /** Writes over what is there from `at` on. Returns the same bytes; `bytes` itself may be empty then, or when this fails. */
   write(name: string, at: number, bytes: Uint8Array): Promise<Uint8Array>;
   /** Gives what was written as `draft` its name, and cuts off what lies behind `nBytes`. */

@@ -17,7 +17,7 @@ export type ToStoreWorker = { readonly id: number } & StoreTask;
 
 /** A method of `PartedStore` with what it is given. */
 export type StoreTask =
-  | { readonly method: 'read'; readonly name: string; readonly at: number; readonly bytes: Uint8Array; readonly next: string | undefined }
+  | { readonly method: 'read'; readonly name: string; readonly at: number; readonly bytes: Uint8Array; readonly next: readonly string[] }
   | { readonly method: 'write'; readonly name: string; readonly at: number; readonly bytes: Uint8Array }
   | { readonly method: 'finish'; readonly draft: string; readonly name: string; readonly nBytes: number }
   | { readonly method: 'delete'; readonly name: string }
@@ -80,7 +80,7 @@ export class StoreThread implements PartedStore {
     return this.#store.put(name, bytes);
   }
 
-  read(name: string, at: number, room: Uint8Array, next?: string): Promise<Uint8Array | undefined> {
+  read(name: string, at: number, room: Uint8Array, next: readonly string[] = []): Promise<Uint8Array | undefined> {
     return this.#isReady ? this.#ask({ method: 'read', name, at, bytes: room, next }) : this.#store.read(name, at, room, next);
   }
 
