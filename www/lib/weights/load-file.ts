@@ -34,8 +34,8 @@ export const ROOMS = 6;
 const RUN = 2;
 /** Segments that are opened before they are read. */
 const AHEAD = 2;
-/** After so long messages to this thread are let in. */
-const TURN_MS = 50;
+/** After so many pieces messages to this thread are let in. */
+const TURN_PIECES = 16;
 /** How often a piece whose bytes are wrong is asked for. */
 const MAX_WRONG = 2;
 
@@ -78,6 +78,7 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
   const turns = new Turns();
   let nBytes = 0;
 
+  let nPieces = 0;
   const handOn = async (piece: Uint8Array): Promise<void> => {
     for (let at = 0; at < piece.length; at += SLICE_BYTES) {
       const slice = piece.subarray(at, at + SLICE_BYTES);
@@ -86,7 +87,7 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
       if (ended.signal.aborted) throw abortError(signal);
     }
     nBytes += piece.length;
-    await turns.next();
+    if (++nPieces % TURN_PIECES === 0) await turns.next();
   };
 
   const order = new Order();
@@ -383,28 +384,20 @@ class Order {
   }
 }
 
-/**
- * Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. Not after each piece: what
- * a lane asks for next would wait behind all that has come, and the thread that reads would idle. One channel serves a file:
- * ports are dear.
- */
+/** Lets messages that wait, an abort among them, be delivered; timers would wait for milliseconds. One channel serves a file: ports are dear. */
 class Turns {
   readonly #channel = new MessageChannel();
   #resolve: () => void = () => undefined;
-  #last = performance.now();
 
   constructor() {
     this.#channel.port1.onmessage = () => this.#resolve();
   }
 
-  /** Resolves at once, if the last turn was a moment ago. */
-  async next(): Promise<void> {
-    if (performance.now() - this.#last < TURN_MS) return;
-    await new Promise<void>((resolve) => {
+  next(): Promise<void> {
+    return new Promise((resolve) => {
       this.#resolve = resolve;
       this.#channel.port2.postMessage(0);
     });
-    this.#last = performance.now();
   }
 
   close(): void {
