@@ -135,7 +135,7 @@ test('a thread of its own writes and reads segments, gives their buffers back, a
   await Lab.open(page, site);
   expect(await ofStoreThread(page, 'go')).toEqual({
     handedOver: true, ready: true, taken: true, givenBack: true, unnamed: true, listed: 'segment-0,segment-1,segment-2,segment-3,segment-4', read: true, readTogether: true,
-    end: 7, missing: true, refused: expect.stringContaining('Name is not allowed'), mended: true, others: true, cut: expect.stringContaining('it was ended'), afterwards: true, left: '',
+    end: 7, missing: true, refused: expect.stringContaining('Name is not allowed'), mended: true, mendedOnTheWay: true, others: true, cut: expect.stringContaining('it was ended'), afterwards: true, left: '',
   });
   expect(await ofStoreThread(page, 'without script')).toEqual({ ready: false, kept: true });
 });

@@ -63,6 +63,14 @@ async function tell(what) {
   found.missing = (await thread.read('segment-none', 0, room())) === undefined;
   found.refused = await messageOf(thread.write('no/name', 0, pieceOf(3)));
   found.mended = isSame(await thread.write(names[0], PIECE_BYTES, pieceOf(9)), pieceOf(9)) && isSame(await thread.read(names[0], PIECE_BYTES, room()), pieceOf(9)) && isSame(await thread.read(names[0], 0, room()), pieces[0]);
+  // Pieces of one segment after the other are put in their places again while the next segments are open.
+  await thread.write(names[0], PIECE_BYTES, pieces[1].slice());
+  found.mendedOnTheWay = true;
+  for (const [i, piece] of pieces.entries()) {
+    const name = names[Math.floor(i / 3)], at = (i % 3) * PIECE_BYTES, next = names.slice(Math.floor(i / 3) + 1, Math.floor(i / 3) + 3);
+    if (i % 3 !== 2) await thread.write(name, at, (await thread.read(name, at, room(), next)).slice());
+    found.mendedOnTheWay &&= isSame(await thread.read(name, at, room(), next), piece);
+  }
   // Another thread's draft is its own.
   await thread.write('other.new', 0, pieceOf(3));
   await store.delete('other.new');

@@ -172,10 +172,14 @@ export class OpfsWeights implements PartedStore {
     return { file, handle: await accessTo(file) };
   }
 
-  /** Opens it, unless it is; the one that was opened first is closed for it. */
+  /** Opens it, unless it is; the one that was not asked for the longest is closed for it. */
   #toRead(name: string): Promise<Reading> {
     const known = this.#reading.get(name);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#reading.delete(name);
+      this.#reading.set(name, known);
+      return known;
+    }
     const [oldest] = this.#reading.keys();
     if (oldest !== undefined && this.#reading.size === MAX_READING) void this.#endReading(oldest);
     const reading = this.#folder.getFileHandle(name).then(async (file) => ({ file, handle: hasSyncHandles() ? await readAccessTo(file) : undefined }));
