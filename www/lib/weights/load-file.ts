@@ -34,7 +34,7 @@ export const ROOMS = 6;
 const RUN = 2;
 /** Segments that are opened before they are read. */
 const AHEAD = 2;
-/** After so many pieces messages to this thread are let in. */
+/** After so many pieces messages to this thread are let in: after each, the next would be asked for only when all that came is checked. */
 const TURN_PIECES = 16;
 /** How often a piece whose bytes are wrong is asked for. */
 const MAX_WRONG = 2;
