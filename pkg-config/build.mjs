@@ -19,6 +19,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
+import { wat } from './wat.mjs';
 
 const here = import.meta.dirname;
 const root = join(here, '..');
@@ -55,7 +56,7 @@ const common = {
   target: 'es2022',
   mainFields: ['module', 'main'],
   nodePaths: [join(here, 'node_modules')],
-  plugins: [besideTheOutput],
+  plugins: [besideTheOutput, wat],
   sourcemap: true,
   sourcesContent: true,
   legalComments: 'inline',

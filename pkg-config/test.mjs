@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { wat } from './wat.mjs';
 
 const here = import.meta.dirname;
 const tests = join(here, '../tests/package');
@@ -36,6 +37,7 @@ await build({
     '#search-formats': join(here, '../www/lib/search/formats/index.ts'),
     '#edge-wasm': join(tests, 'support/plain-module.ts'),
   },
+  plugins: [wat],
   // The adapters meet the libraries as they are installed; Qdrant's looks for Node's modules by `require`.
   external: ['ai', 'openai', '@ai-sdk/*', '@langchain/*', '@qdrant/js-client-rest'],
   sourcemap: 'inline',

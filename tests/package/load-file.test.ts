@@ -4,7 +4,7 @@ import { loadFile, ROOMS, SLICE_BYTES, type FileHooks } from '../../www/lib/weig
 import { Rooms } from '../../www/lib/weights/rooms.js';
 import { openWith } from '../../www/lib/fetch-body.js';
 import { PIECE_BYTES, type PlannedFile } from '../../www/lib/model-files.js';
-import { loadChecksum } from '../../www/lib/weights/checksum.js';
+import { Checksums } from '../../www/lib/weights/checksum.js';
 import { bytesOf as bytesOfKept, keptFiles, nothingKept, segmentOf } from '../../www/lib/weights/kept.js';
 import { memoryStore, partedStore } from './support/memory-store.js';
 import { bytesOf, serveFiles, sha256, type Answer, type ModelServer } from './support/model-server.js';
@@ -25,6 +25,7 @@ const file = (facts: Partial<PlannedFile>): PlannedFile => ({ role: 'text', name
 const hooks = (more: Partial<FileHooks> = {}): FileHooks => ({
   open: openWith((url, init) => fetch(url, init)), signal, retryPauseMs: 0, rangeOrigins: new Set(), rooms: new Rooms(ROOMS), onBytes: () => undefined, sink: () => undefined, ...more,
 });
+const checksums = await Checksums.load();
 const HASHED_BYTES = PIECE_BYTES / 4;
 const hashesOf = (bytes: Uint8Array): PlannedFile['hashes'] => ({
   nBytes: HASHED_BYTES,
@@ -123,11 +124,11 @@ describe('ranges', () => {
     const store = memoryStore();
     const kept = nothingKept('k');
     const seventh = large.subarray(6 * PIECE_BYTES, 7 * PIECE_BYTES);
-    const segment = segmentOf('k', 6, PIECE_BYTES, [(await loadChecksum())(seventh)]);
+    const segment = segmentOf('k', 6, PIECE_BYTES, [checksums.of(seventh)]);
     kept.segments.set(6, segment);
     await store.put(segment.name, seventh);
     const chunks: Uint8Array[] = [];
-    const keeping = { store, file: kept, isOpen: () => false, failed: assert.fail };
+    const keeping = { store, file: kept, checksums, next: [], isOpen: () => false, failed: assert.fail };
     await loadFile(planned, keeping, hooks({ rangeOrigins: new Set([new URL(url).origin]), sink: (bytes) => void chunks.push(bytes.slice()) }));
     same(Buffer.concat(chunks), large);
     const runs = asked.map(({ range }) => range?.map((at) => Math.ceil(at / PIECE_BYTES))).sort((a, b) => (a?.[0] ?? 0) - (b?.[0] ?? 0));
@@ -145,7 +146,7 @@ describe('ranges', () => {
       asked.length = 0;
       const chunks: Uint8Array[] = [];
       const kept = (await keptFiles(store)).get(key) ?? nothingKept(key);
-      const keeping = { store, file: kept, isOpen: () => true, failed: assert.fail };
+      const keeping = { store, file: kept, checksums, next: [], isOpen: () => true, failed: assert.fail };
       await loadFile(planned, keeping, hooks({ rangeOrigins: new Set([new URL(url).origin]), sink: (bytes) => void chunks.push(bytes.slice()) }));
       same(Buffer.concat(chunks), large);
       assert.equal(bytesOfKept(kept), nKept);

@@ -9,7 +9,7 @@ import { openWith } from '../../www/lib/fetch-body.js';
 import { planDirectory } from '../../www/lib/model-files.js';
 import { planModel } from '../../www/lib/plan-model.js';
 import type { WasmModelLoader } from '../../www/lib/wasm-face.js';
-import { loadChecksum } from '../../www/lib/weights/checksum.js';
+import { Checksums } from '../../www/lib/weights/checksum.js';
 import { cachedWeights, clearWeights, downloadOf, remoteFacts } from '../../www/lib/weights/index.js';
 import { isParted } from '../../www/lib/weights/parted-store.js';
 import { full, memoryStore, type MemoryStore } from './support/memory-store.js';
@@ -18,13 +18,13 @@ import { DEVICE, HashingLoader, isEmpty, isWhole, KINDS, load, manifest, NAMES, 
 
 describe('the checksum of a piece', () => {
   test('is XXH64, whatever its length', async () => {
-    const checksumOf = await loadChecksum(), { h64Raw } = await xxhash();
+    const checksums = await Checksums.load(), { h64Raw } = await xxhash();
     // Of the algorithm's description and of xxhsum.
-    assert.equal(checksumOf(new Uint8Array()), 'ef46db3751d8e999');
-    assert.equal(checksumOf(new TextEncoder().encode('abc')), '44bc2cf5ad770999');
+    assert.equal(checksums.of(new Uint8Array()), 'ef46db3751d8e999');
+    assert.equal(checksums.of(new TextEncoder().encode('abc')), '44bc2cf5ad770999');
     const bytes = bytesOf(200_000);
     for (const [from, to] of [[0, 31], [1, 65536], [0, 65536], [3, 65540], [0, 131072], [5, 199_999], [0, 200_000]] as const) {
-      assert.equal(checksumOf(bytes.subarray(from, to)), h64Raw(bytes.subarray(from, to)).toString(16).padStart(16, '0'), `bytes ${from} to ${to}`);
+      assert.equal(checksums.of(bytes.subarray(from, to)), h64Raw(bytes.subarray(from, to)).toString(16).padStart(16, '0'), `bytes ${from} to ${to}`);
     }
   });
 });

@@ -30,19 +30,19 @@ export function memoryStore(): MemoryStore {
   return store;
 }
 
-/** One that reads and writes in parts, and takes the buffers that it is lent, as a thread of its own does. */
+/** One that reads and writes in parts, and takes the buffers of what it is given to write, as a thread of its own does. */
 export function partedStore(): MemoryStore & PartedStore {
   const store = memoryStore();
   const { kept } = store;
   const taken = (bytes: Uint8Array): Uint8Array => structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
   return Object.assign(store, {
-    [PARTS]: { drafts: true },
+    [PARTS]: { syncs: true },
     read: async (name: string, at: number, room: Uint8Array) => {
       store.nGets += 1;
-      const mine = taken(room), part = kept.get(name)?.subarray(at, at + mine.length);
+      const part = kept.get(name)?.subarray(at, at + room.length);
       if (part === undefined) return undefined;
-      mine.set(part);
-      return mine.subarray(0, part.length);
+      room.set(part);
+      return room.subarray(0, part.length);
     },
     write: async (name: string, at: number, bytes: Uint8Array) => {
       const mine = taken(bytes);

@@ -9,8 +9,9 @@ import { abortError, EmbedderError, isEmbedderError } from '../errors.js';
 import { planDirectory, type PlannedFile } from '../model-files.js';
 import { storageError } from '../opfs.js';
 import type { ProgressEvent, WeightStore } from '../types.js';
+import { Checksums } from './checksum.js';
 import { keptOf } from './download-size.js';
-import { bytesOf, forget, isWhole, keptFiles, keptModels, keyOf, misfitsOf, noteOf, nothingKept, putNote, type KeptFile } from './kept.js';
+import { bytesOf, forget, isWhole, keptFiles, keptModels, keyOf, misfitsOf, namesOf, noteOf, nothingKept, putNote, type KeptFile } from './kept.js';
 import type { Keeping } from './load-file.js';
 import type { RemoteFacts } from './remote-facts.js';
 
@@ -32,6 +33,9 @@ export class Keeper {
   readonly #used = new Set<string>();
   /** What was kept when the load began: asked once, since listing takes as long as reading some 50 MB. */
   #listed: Promise<Map<string, KeptFile>> | undefined;
+  #checksums: Promise<Checksums> | undefined;
+  /** What was kept of the file that comes after one. */
+  readonly #after = new Map<PlannedFile, KeptFile>();
   #isOpen: boolean;
 
   constructor(hooks: KeeperHooks) {
@@ -50,6 +54,8 @@ export class Keeper {
       for (const [i, file] of files.entries()) {
         if (!('url' in file.source)) continue;
         const found = await keptOf(file.source.url, file.sha256, facts[i] as RemoteFacts, kept, store);
+        const before = files[i - 1];
+        if (before !== undefined && found !== undefined) this.#after.set(before, found);
         missing += Math.max(0, (facts[i]?.nBytes ?? 0) - bytesOf(found));
       }
     } catch (error) {
@@ -98,6 +104,8 @@ export class Keeper {
     const keeping: Keeping = {
       store,
       file: kept,
+      checksums: await (this.#checksums ??= Checksums.load()),
+      next: namesOf(this.#after.get(planned)),
       isOpen: () => this.#isOpen,
       failed: (error) => this.#giveUp(storageError('Keeping weights', error)),
     };

@@ -134,6 +134,11 @@ export function misfitsOf(file: KeptFile, pieceBytes: number, nBytes: number | u
   return misfits;
 }
 
+/** The names of its segments, in their order. */
+export function namesOf(file: KeptFile | undefined): string[] {
+  return file === undefined ? [] : [...file.segments.values()].sort((a, b) => a.first - b.first).map(({ name }) => name);
+}
+
 /** Bytes of the segments that are here. */
 export function bytesOf(file: KeptFile | undefined): number {
   return file === undefined ? 0 : [...file.segments.values()].reduce((sum, { nBytes }) => sum + nBytes, 0);

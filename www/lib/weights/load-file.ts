@@ -4,7 +4,9 @@
 //                           ├─► in order, 1 MiB at a time ──► sink
 //   server ──► SHA-256 ─────┘                                ──► kept, see segment-writer.ts
 //
-// Four lanes fetch at the same time, and hand on in turn. A piece is kept last, since its buffer may go to the
+// What is kept is read when its turn has come, into the memory that checksums are computed in: into another
+// buffer, by another thread, or ahead of its turn took longer. Four lanes fetch at the same time, and hand on
+// in turn. A piece is kept last, since its buffer may go to the
 // thread that writes; its lane reads on meanwhile, or the lane whose turn is next would wait for the disk. Six
 // buffers are all that is ever held of a file, whatever its size: a lane without one waits. What is not kept here a lane asks for in runs of two pieces:
 // each request costs the way to the server and back. No longer ones: what comes of a run while another lane
@@ -17,9 +19,9 @@ import { sha256Hex } from '../digest.js';
 import { abortError, EmbedderError, reasonOf } from '../errors.js';
 import type { PlannedFile } from '../model-files.js';
 import type { WeightStore } from '../types.js';
-import { loadChecksum, type ChecksumOf } from './checksum.js';
+import type { Checksums } from './checksum.js';
 import { bytesOf, isWhole, piecesOf, type KeptFile, type KeptPiece, type KeptSegment } from './kept.js';
-import { isParted } from './parted-store.js';
+import { isParted, PARTS } from './parted-store.js';
 import { RemoteFile, type RemoteHooks } from './remote-file.js';
 import type { Rooms } from './rooms.js';
 import { SegmentWriter } from './segment-writer.js';
@@ -34,8 +36,8 @@ export const ROOMS = 6;
 const RUN = 2;
 /** Segments that are opened before they are read. */
 const AHEAD = 2;
-/** After so many pieces messages to this thread are let in: after each, the next would be asked for only when all that came is checked. */
-const TURN_PIECES = 16;
+/** After so many pieces messages to this thread are let in: an abort, and the answers that open what is read next. */
+const TURN_PIECES = 4;
 /** How often a piece whose bytes are wrong is asked for. */
 const MAX_WRONG = 2;
 
@@ -43,14 +45,13 @@ const MAX_WRONG = 2;
 export interface Keeping {
   readonly store: WeightStore;
   readonly file: KeptFile;
+  readonly checksums: Checksums;
+  /** The names that will be read after this file's, for stores that can open them before. */
+  readonly next: readonly string[];
   /** Whether what is fetched is kept, too. */
   isOpen(): boolean;
   /** A piece could not be kept. */
   failed(error: unknown): void;
-}
-
-interface CheckedKeeping extends Keeping {
-  readonly checksumOf: ChecksumOf;
 }
 
 export interface FileHooks extends Omit<RemoteHooks, 'unstored'> {
@@ -68,12 +69,11 @@ export interface FileHooks extends Omit<RemoteHooks, 'unstored'> {
  */
 export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, hooks: FileHooks): Promise<number> {
   const { signal } = hooks;
-  const checked = keeping === undefined ? undefined : { ...keeping, checksumOf: await loadChecksum() };
   if (signal.aborted) throw abortError(signal);
   const ended = new AbortController();
   const end = (): void => ended.abort(signal.reason);
   signal.addEventListener('abort', end, { once: true });
-  const source = new Source(file, checked, { ...hooks, signal: ended.signal });
+  const source = new Source(file, keeping, { ...hooks, signal: ended.signal });
   const hash = file.sha256 === undefined || source.isVerified ? undefined : sha256.create();
   const turns = new Turns();
   let nBytes = 0;
@@ -101,16 +101,17 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
           runEnd = next += source.runFrom(index);
         }
         if (source.ends(index)) break;
-        const piece = await source.read(index, runEnd);
-        await order.turnOf(index);
+        const turn = order.turnOf(index);
+        const piece = await source.read(index, runEnd, turn);
+        await turn;
         if (piece === undefined) isOver = true;
         if (piece === undefined || isOver || ended.signal.aborted) {
-          if (piece !== undefined) hooks.rooms.give(piece.room);
+          if (piece !== undefined) source.drop(piece);
           if (ended.signal.aborted) throw abortError(signal);
           break;
         }
         await handOn(piece.bytes).catch((error: unknown) => {
-          hooks.rooms.give(piece.room);
+          source.drop(piece);
           throw error;
         });
         order.pass();
@@ -144,8 +145,8 @@ export async function loadFile(file: PlannedFile, keeping: Keeping | undefined, 
 
 interface Piece {
   readonly bytes: Uint8Array;
-  /** To be given back. The bytes lie in it, unless the store had them elsewhere. */
-  readonly room: ArrayBuffer;
+  /** To be given back. The bytes lie in it, unless the store had them elsewhere; `undefined`: they lie where checksums are computed. */
+  readonly room: ArrayBuffer | undefined;
   /** They come from the server, and are to be kept. */
   readonly isNew: boolean;
 }
@@ -153,7 +154,7 @@ interface Piece {
 /** Where the pieces of one file come from. */
 class Source {
   readonly #file: PlannedFile;
-  readonly #keeping: CheckedKeeping | undefined;
+  readonly #keeping: Keeping | undefined;
   readonly #hooks: FileHooks;
   readonly #remote: RemoteFile | undefined;
   /** The file was verified as a whole when it was kept; of each piece the right checksum is known. */
@@ -163,18 +164,21 @@ class Source {
   readonly #pieces: Map<number, KeptPiece>;
   readonly #writer: SegmentWriter | undefined;
   readonly #putting = new Set<Promise<void>>();
+  /** The store reads in this thread, while nothing else of it runs. */
+  readonly #readsHere: boolean;
   /** Of every piece but the last. */
   readonly pieceBytes: number;
 
-  constructor(file: PlannedFile, keeping: CheckedKeeping | undefined, hooks: FileHooks) {
+  constructor(file: PlannedFile, keeping: Keeping | undefined, hooks: FileHooks) {
     this.#file = file;
     this.#keeping = keeping;
     this.#hooks = hooks;
     this.#keptBytes = bytesOf(keeping?.file);
+    this.#readsHere = keeping !== undefined && isParted(keeping.store) && keeping.store[PARTS].syncs;
     this.#wasWhole = isWhole(keeping?.file, file.nBytes);
     this.pieceBytes = Math.min(file.pieceBytes, file.nBytes ?? Infinity);
     this.#pieces = keeping === undefined ? new Map() : piecesOf(keeping.file, this.pieceBytes);
-    this.#writer = keeping === undefined ? undefined : new SegmentWriter(keeping.store, keeping.file, keeping.checksumOf, (error) => keeping.failed(error));
+    this.#writer = keeping === undefined ? undefined : new SegmentWriter(keeping.store, keeping.file, keeping.checksums, (error) => keeping.failed(error));
     this.#remote = 'url' in file.source ? new RemoteFile(file.source.url, file.nBytes, { ...hooks, unstored: keeping !== undefined }) : undefined;
   }
 
@@ -202,26 +206,24 @@ class Source {
   }
 
   /**
-   * A piece in a room of its own, which has to be given back: by `keep`, or by whoever has no use for it.
+   * A piece, which has to be kept or dropped.
    *
    * - `runEnd`: the piece up to which the same lane goes on
+   * - `turn`: resolves when all before it were handed on
    * - returns: `undefined` past the end
    */
-  async read(index: number, runEnd: number): Promise<Piece | undefined> {
+  async read(index: number, runEnd: number, turn: Promise<void>): Promise<Piece | undefined> {
     const { rooms } = this.#hooks;
-    let room = await rooms.take(this.pieceBytes);
+    const here = await this.#inTurn(index, turn);
+    if (here !== undefined) return here;
+    const room = await rooms.take(this.pieceBytes);
     try {
       const { source, name } = this.#file;
       if ('blob' in source) return { bytes: await this.#local(source.blob, name, index), room, isNew: false };
       const known = this.#pieces.get(index);
-      if (known !== undefined) {
+      if (known !== undefined && !this.#readsHere) {
         const bytes = await this.#kept(known, new Uint8Array(room, 0, this.pieceBytes));
-        // The store may have taken the room to another thread.
-        if (room.byteLength === 0) room = (bytes?.buffer ?? new ArrayBuffer(this.pieceBytes)) as ArrayBuffer;
-        if (bytes !== undefined) {
-          this.#hooks.onBytes(bytes.length);
-          return { bytes, room, isNew: false };
-        }
+        if (bytes !== undefined) return { bytes, room, isNew: false };
       }
       const bytes = await this.#fetched(index, runEnd, new Uint8Array(room, 0, this.pieceBytes), this.#wasWhole ? known : undefined);
       if (bytes.length > 0) return { bytes, room, isNew: true };
@@ -233,8 +235,24 @@ class Source {
     return undefined;
   }
 
+  /** A piece that is kept and can be read at once, when its turn has come: there is one room for all of them. */
+  async #inTurn(index: number, turn: Promise<void>): Promise<Piece | undefined> {
+    const known = this.#pieces.get(index);
+    if (known === undefined || !this.#readsHere) return undefined;
+    await turn;
+    if (this.#hooks.signal.aborted) throw abortError(this.#hooks.signal);
+    const bytes = await this.#kept(known, (this.#keeping as Keeping).checksums.room(this.pieceBytes));
+    return bytes && { bytes, room: undefined, isNew: false };
+  }
+
+  /** For a piece that there is no use for. */
+  drop({ room }: Piece): void {
+    if (room !== undefined) this.#hooks.rooms.give(room);
+  }
+
   /** Keeps the piece where it is new, and gives its room back once the store needs it no more. */
   keep(index: number, piece: Piece): void {
+    if (piece.room === undefined) return;
     const kept = this.#keep(index, piece).then((room) => this.#hooks.rooms.give(room));
     this.#putting.add(kept);
     void kept.then(() => this.#putting.delete(kept));
@@ -252,16 +270,19 @@ class Source {
 
   /** Whether `bytes` are what was put as that piece. */
   #isSound({ nBytes, checksum }: KeptPiece, bytes: Uint8Array): boolean {
-    return nBytes === bytes.length && checksum === this.#keeping?.checksumOf(bytes);
+    return nBytes === bytes.length && checksum === this.#keeping?.checksums.of(bytes);
   }
 
   /** What is not what was put is fetched again. */
   async #kept(piece: KeptPiece, room: Uint8Array): Promise<Uint8Array | undefined> {
-    const { store, failed } = this.#keeping as CheckedKeeping;
+    const { store, failed } = this.#keeping as Keeping;
     const { segment, at, nBytes } = piece;
     try {
       const bytes = await (isParted(store) ? store.read(segment.name, at, room.subarray(0, nBytes), this.#after(segment)) : store.get(segment.name, room));
-      if (bytes !== undefined && this.#isSound(piece, bytes)) return bytes;
+      if (bytes !== undefined && this.#isSound(piece, bytes)) {
+        this.#hooks.onBytes(bytes.length);
+        return bytes;
+      }
     } catch (error) {
       failed(error);
     }
@@ -271,12 +292,14 @@ class Source {
   /** The names that will be read after that segment. One would not do: opening it takes as long as reading a few pieces. */
   #after({ first, checksums }: KeptSegment): string[] {
     const names: string[] = [];
-    for (let index = first + checksums.length; names.length < AHEAD; ) {
+    let index = first + checksums.length;
+    while (names.length < AHEAD) {
       const next = this.#pieces.get(index)?.segment;
       if (next === undefined) break;
       names.push(next.name);
       index = next.first + next.checksums.length;
     }
+    if (this.ends(index)) names.push(...(this.#keeping as Keeping).next.slice(0, AHEAD - names.length));
     return names;
   }
 

@@ -9,8 +9,8 @@ import { accessTo, hasDirectories, hasSyncHandles, isHeld, readAccessTo, storage
 import { PARTS, UNFINISHED, type PartedStore } from './parted-store.js';
 
 const FOLDER = 'jina-embeddings-web-weights';
-/** Files that are open for reading: what is read now, its neighbour that lanes read as well, and the two after it. */
-const MAX_READING = 4;
+/** Files that are open for reading: what is read now, and the two after it. */
+const MAX_READING = 3;
 
 type Directory = FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
 type Movable = FileSystemFileHandle & { move(name: string): Promise<void> };
@@ -35,7 +35,7 @@ interface Reading {
 }
 
 export class OpfsWeights implements PartedStore {
-  readonly [PARTS] = { drafts: hasSyncHandles() };
+  readonly [PARTS] = { syncs: hasSyncHandles() };
   readonly #folder: Directory;
   readonly #drafts = new Map<string, Draft>();
   readonly #reading = new Map<string, Promise<Reading>>();
@@ -85,6 +85,11 @@ export class OpfsWeights implements PartedStore {
         throw error;
       }
     });
+  }
+
+  /** Closes a file that another thread is going to change. */
+  stopReading(name: string): Promise<void> {
+    return this.#inTurn(() => this.#endReading(name));
   }
 
   write(name: string, at: number, bytes: Uint8Array): Promise<Uint8Array> {

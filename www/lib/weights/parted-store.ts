@@ -9,10 +9,13 @@ export const PARTS: unique symbol = Symbol('parts');
 /** What the name of a value ends in that is being written. */
 export const UNFINISHED = '.new';
 
-/** Bytes are lent to it: it may take their buffer away, and returns bytes at another. What is asked at once is done one after the other. */
+/** Bytes that it writes are lent to it: it may take their buffer away, and returns them at another. What is asked at once is done one after the other. */
 export interface PartedStore extends WeightStore {
-  /** Whether {@link finish} can be had here: drafts would take too long where every write makes a copy of the file. */
-  readonly [PARTS]: { readonly drafts: boolean };
+  /**
+   * Whether this thread has handles that read and write at once. Without, {@link finish} cannot be had: drafts would
+   * take too long where every write makes a copy of the file.
+   */
+  readonly [PARTS]: { readonly syncs: boolean };
   /**
    * The bytes from `at` on, as many as `room` holds or there are; `undefined` where nothing has the name.
    *

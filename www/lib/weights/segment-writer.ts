@@ -5,7 +5,7 @@
 // What has its name is whole. A kill loses the segment that is being written, an abort or a failure of the
 // network nothing: what there is of the segment is finished then.
 
-import type { ChecksumOf } from './checksum.js';
+import type { Checksums } from './checksum.js';
 import { draftName, segmentOf, type KeptFile } from './kept.js';
 import { isParted, PARTS, type PartedStore } from './parted-store.js';
 import type { WeightStore } from '../types.js';
@@ -29,22 +29,22 @@ export class SegmentWriter {
   #open: Open | undefined;
   /** Segments that are on their way to their names. */
   readonly #finishing = new Set<Promise<void>>();
-  readonly #checksumOf: ChecksumOf;
+  readonly #checksums: Checksums;
   readonly #failed: (error: unknown) => void;
 
   /** - `failed`: is told of a segment that could not be kept */
-  constructor(store: WeightStore, file: KeptFile, checksumOf: ChecksumOf, failed: (error: unknown) => void) {
+  constructor(store: WeightStore, file: KeptFile, checksums: Checksums, failed: (error: unknown) => void) {
     this.#store = store;
     this.#file = file;
-    this.#checksumOf = checksumOf;
+    this.#checksums = checksums;
     this.#failed = failed;
   }
 
   /** Keeps piece `index`, which is `bytes`; pieces come in their order. Returns the bytes once they are needed no more, which may be at another buffer. */
   async add(index: number, bytes: Uint8Array): Promise<Uint8Array> {
     const store = this.#store, { key, segments } = this.#file;
-    const checksum = this.#checksumOf(bytes);
-    if (!isParted(store) || !store[PARTS].drafts) {
+    const checksum = this.#checksums.of(bytes);
+    if (!isParted(store) || !store[PARTS].syncs) {
       const segment = segmentOf(key, index, bytes.length, [checksum]);
       await store.put(segment.name, bytes);
       segments.set(index, segment);

@@ -1,6 +1,8 @@
-// The origin private file system in a thread of its own. A write holds its thread until the system has taken
-// the bytes, which can be longer than the network took for them; meanwhile the loading thread verifies the
-// next ones and feeds the device. Pieces travel with their buffer, and it comes back: nothing is copied.
+// The origin private file system with a thread of its own for what changes it. A write holds its thread until
+// the system has taken the bytes, which can be longer than the network took for them; meanwhile the loading
+// thread verifies the next ones and feeds the device. Pieces travel with their buffer, and it comes back:
+// nothing is copied. Reading takes less than handing a piece from one thread's cache to the other's, so that
+// the loading thread does it.
 //
 //   loading thread                 store-worker.ts
 //         ◄──────────────── hello
@@ -11,13 +13,12 @@ import { EmbedderError } from '../errors.js';
 import { hasSyncHandles } from '../opfs.js';
 import type { WeightStore } from '../types.js';
 import { OpfsWeights } from './opfs.js';
-import { PARTS, type PartedStore } from './parted-store.js';
+import { PARTS, UNFINISHED, type PartedStore } from './parted-store.js';
 
 export type ToStoreWorker = { readonly id: number } & StoreTask;
 
 /** A method of `PartedStore` with what it is given. */
 export type StoreTask =
-  | { readonly method: 'read'; readonly name: string; readonly at: number; readonly bytes: Uint8Array; readonly next: readonly string[] }
   | { readonly method: 'write'; readonly name: string; readonly at: number; readonly bytes: Uint8Array }
   | { readonly method: 'finish'; readonly draft: string; readonly name: string; readonly nBytes: number }
   | { readonly method: 'delete'; readonly name: string }
@@ -34,7 +35,7 @@ interface Waiting {
 }
 
 export class StoreThread implements PartedStore {
-  readonly [PARTS] = { drafts: true };
+  readonly [PARTS] = { syncs: true };
   readonly #store: OpfsWeights;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
@@ -44,6 +45,9 @@ export class StoreThread implements PartedStore {
   /** What this thread holds open is let go before the worker is asked for anything. */
   #handedOver: Promise<void> = Promise.resolve();
   #tellReady: (isReady: boolean) => void = () => undefined;
+  #ended: EmbedderError | undefined;
+  /** Until the worker has changed a file that can be read. */
+  #changed: Promise<unknown> = Promise.resolve();
   /** Whether the worker does the work, once that is known. */
   readonly ready = new Promise<boolean>((resolve) => (this.#tellReady = resolve));
 
@@ -80,12 +84,14 @@ export class StoreThread implements PartedStore {
     return this.#store.put(name, bytes);
   }
 
-  read(name: string, at: number, room: Uint8Array, next: readonly string[] = []): Promise<Uint8Array | undefined> {
-    return this.#isReady ? this.#ask({ method: 'read', name, at, bytes: room, next }) : this.#store.read(name, at, room, next);
+  async read(name: string, at: number, room: Uint8Array, next: readonly string[] = []): Promise<Uint8Array | undefined> {
+    await this.#changed;
+    return this.#store.read(name, at, room, next);
   }
 
   async write(name: string, at: number, bytes: Uint8Array): Promise<Uint8Array> {
-    return this.#isReady ? ((await this.#ask({ method: 'write', name, at, bytes })) as Uint8Array) : this.#store.write(name, at, bytes);
+    if (!this.#isReady) return this.#store.write(name, at, bytes);
+    return (await (name.endsWith(UNFINISHED) ? this.#ask({ method: 'write', name, at, bytes }) : this.#change({ method: 'write', name, at, bytes }))) as Uint8Array;
   }
 
   async finish(draft: string, name: string, nBytes: number): Promise<void> {
@@ -93,11 +99,12 @@ export class StoreThread implements PartedStore {
   }
 
   async delete(name: string): Promise<void> {
-    await (this.#isReady ? this.#ask({ method: 'delete', name }) : this.#store.delete(name));
+    await (this.#isReady ? this.#change({ method: 'delete', name }) : this.#store.delete(name));
   }
 
   async release(): Promise<void> {
-    await (this.#isReady ? this.#ask({ method: 'release' }) : this.#store.release());
+    await this.#store.release();
+    if (this.#isReady) await this.#ask({ method: 'release' });
   }
 
   /** Ends the worker; what it has not answered fails. */
@@ -105,13 +112,22 @@ export class StoreThread implements PartedStore {
     this.#isReady = false;
     this.#tellReady(false);
     this.#worker.terminate();
-    for (const { reject } of this.#waiting.values()) reject(new EmbedderError('IO', `The worker that keeps the weights failed: ${reason}`));
+    this.#ended = new EmbedderError('IO', `The worker that keeps the weights failed: ${reason}`);
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
+  }
+
+  /** Changes a file that this thread may have open, and reads nothing before that is done. */
+  #change(task: StoreTask & { readonly name: string }): Promise<Uint8Array | undefined> {
+    const changing = this.#store.stopReading(task.name).then(() => this.#ask(task));
+    this.#changed = changing.catch(() => undefined);
+    return changing;
   }
 
   #ask(task: StoreTask): Promise<Uint8Array | undefined> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) return reject(this.#ended);
       this.#waiting.set(id, { resolve, reject });
       void this.#handedOver.then(() => {
         if (!this.#waiting.has(id)) return; // it was ended meanwhile

@@ -21,8 +21,6 @@ async function answer({ id, ...task }: ToStoreWorker): Promise<void> {
 
 async function done(store: OpfsWeights, task: StoreTask): Promise<Uint8Array | undefined> {
   switch (task.method) {
-    case 'read':
-      return store.read(task.name, task.at, task.bytes, task.next);
     case 'write':
       return store.write(task.name, task.at, task.bytes);
     case 'finish':
