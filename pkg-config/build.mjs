@@ -5,7 +5,7 @@
 //   dist/worker.js   the worker's script           dist/hosted.js      the hosted API, without the module
 //   dist/engine.js   what all of them compute with dist/openai.js, …   adapters to other libraries
 //   dist/weights.js  where weights come from and are kept: part of the engine; loaded by a page that asks
-//   dist/store-worker.js  the script of the thread that reads and writes them
+//   dist/store-worker.js  the script of the thread that writes them
 //   dist/search.js   the sub-path `./search`; beside it search-worker.js, search-engine.js (what the worker
 //                    runs) and search-formats.js (HTML and Markdown, loaded when first needed)
 //   dist/edge.js     the sub-path `./edge`, with forms for Node and for workerd

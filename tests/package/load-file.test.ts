@@ -135,6 +135,22 @@ describe('ranges', () => {
     assert.deepEqual(runs, [[0, 2], [2, 4], [4, 6], [7, 9], [9, 11], [11, 13], [13, 15], [15, 17], [17, 18]]);
   });
 
+  test('are not asked for where all is kept: the store is told what is read next, of the next file, too', async () => {
+    const large = bytesOf(9 * PIECE_BYTES + 1), store = partedStore(), { read } = store;
+    const planned = file({ source: { url: await serve(ranged(large)) }, nBytes: large.length, sha256: sha256(large) });
+    const kept = nothingKept(planned.sha256 as string);
+    const keeping = { store, file: kept, checksums, next: ['of the next file', 'and its second', 'and its third'], isOpen: () => true, failed: assert.fail };
+    await loadFile(planned, keeping, hooks());
+    const reads: { readonly name: string; readonly next: readonly string[] | undefined }[] = [];
+    store.read = (name, at, room, next) => (reads.push({ name, next }), read(name, at, room, next));
+    const chunks: Uint8Array[] = [];
+    await loadFile(planned, keeping, hooks({ open: () => assert.fail('asked a server'), sink: (bytes) => void chunks.push(bytes.slice()) }));
+    same(Buffer.concat(chunks), large);
+    const [first, second] = [kept.segments.get(0)?.name, kept.segments.get(8)?.name];
+    assert.deepEqual(reads.map(({ name }) => name), [...Array<unknown>(8).fill(first), second, second]);
+    assert.deepEqual([reads[0]?.next, reads[9]?.next], [[second, 'of the next file'], ['of the next file', 'and its second']]);
+  });
+
   test('of what is kept in segments are for what is missing, and what was damaged is put in its place again', async () => {
     const large = bytesOf(17 * PIECE_BYTES + 1);
     const asked: Asked[] = [];

@@ -29,6 +29,26 @@ describe('the checksum of a piece', () => {
   });
 });
 
+describe('the room of checksums', () => {
+  test('grows to what is asked for, and its bytes have the checksum that they have elsewhere', async () => {
+    const checksums = await Checksums.load(), bytes = bytesOf(200_007);
+    for (const [from, to] of [[0, 5], [0, 200_007], [7, 200_000], [3, 67]] as const) {
+      const part = bytes.subarray(from, to), room = checksums.room(part.length);
+      room.set(part);
+      const outside = checksums.of(part);
+      assert.equal(checksums.of(room), outside, `bytes ${from} to ${to}`);
+      assert.deepEqual(room, part);
+      if (to - from > 100) assert.equal(checksums.of(room.subarray(50, 99)), checksums.of(part.subarray(50, 99)));
+    }
+  });
+
+  test('that there is no memory for is an error with a code', async () => {
+    const checksums = await Checksums.load();
+    assert.throws(() => checksums.room(2 ** 33), { code: 'IO' });
+    assert.equal(checksums.of(new Uint8Array()), 'ef46db3751d8e999');
+  });
+});
+
 describe('weights that are kept', () => {
   test('are not downloaded again', async () => {
     const model = await serveModel({ pieces: true, ranges: true });

@@ -35,11 +35,19 @@ export class Checksums {
     }
   }
 
-  /** Room for so many bytes, whose checksum takes no copy. It is the same room each time, and valid until the next call. */
+  /**
+   * Room for so many bytes, whose checksum takes no copy. It is the same room each time, and valid until the next call.
+   *
+   * Fails with `IO` where there is no memory for it.
+   */
   room(nBytes: number): Uint8Array<ArrayBuffer> {
     const { memory } = this.#xxh64;
     const missing = PAGE_BYTES + nBytes - memory.buffer.byteLength;
-    if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+    try {
+      if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+    } catch (cause) {
+      throw storageError('Preparing checksums', cause);
+    }
     return new Uint8Array(memory.buffer as ArrayBuffer, PAGE_BYTES, nBytes);
   }
 
