@@ -2,13 +2,14 @@
 // How a model comes into a page: what the first download costs beside the network and the disk, what a start
 // from what is kept costs beside a plain read of it, and how much memory the way takes.
 //
-//   node bench/loading.mjs MODEL_DIR [--device webgpu|wasm|none] [--hardware] [--mbit N] [--out FILE]
+//   node bench/loading.mjs MODEL_DIR [--device webgpu|wasm|none] [--hardware] [--mbit N] [--turns N] [--out FILE]
 //   node bench/loading.mjs MODEL_DIR --disk 2,16
 //
 //   MODEL_DIR  of `jina-embed convert`
 //   --device   what the bytes are handed to; none: nobody, so that loading alone is measured (default webgpu, SwiftShader)
 //   --hardware let Chromium choose its WebGPU adapter (default: SwiftShader)
 //   --mbit     megabits per second of the server (default: as fast as loopback is)
+//   --turns    reads of what is kept, and starts from it, in turns (default 5; more where the machine is not quiet)
 //   --out      writes the record, JSON
 //   --disk     measures only the disk, with files of so many MiB
 //
@@ -37,14 +38,12 @@ const MiB = 1 << 20;
 const POLL_MS = 150;
 /** In which a browser that was just started comes to rest. */
 const SETTLE_MS = 4_000;
-/** Reads of what is kept, and starts from it. */
-const TURNS = 5;
 /** After so long an inspected thread has gone; a browser that starts on a busy machine takes many seconds. */
 const ANSWER_MS = 30_000;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { device: { type: 'string', default: 'webgpu' }, hardware: { type: 'boolean' }, mbit: { type: 'string' }, out: { type: 'string' }, disk: { type: 'string' } },
+  options: { device: { type: 'string', default: 'webgpu' }, hardware: { type: 'boolean' }, mbit: { type: 'string' }, turns: { type: 'string', default: '5' }, out: { type: 'string' }, disk: { type: 'string' } },
 });
 const [directory] = positionals;
 if (directory === undefined) throw new Error('which model? node bench/loading.mjs MODEL_DIR');
@@ -131,7 +130,7 @@ async function measure() {
 /** Plain reads of what is kept and starts from it, by turns; `prepare`: before each. */
 async function inTurns(what, load, prepare) {
   const times = { read_ms: [], start_ms: [] };
-  for (let turn = 0; turn < TURNS; turn++) {
+  for (let turn = 0; turn < Number(options.turns); turn++) {
     prepare();
     times.read_ms.push(Math.round((await inPage('read')).ms));
     prepare();
