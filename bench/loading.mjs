@@ -47,6 +47,8 @@ const { values: options, positionals } = parseArgs({
 });
 const [directory] = positionals;
 if (directory === undefined) throw new Error('which model? node bench/loading.mjs MODEL_DIR');
+const nTurns = Number(options.turns);
+if (!(nTurns >= 1)) throw new Error(`--turns: needed a number from 1 on, found ${options.turns}`);
 const { files, config } = JSON.parse(readFileSync(join(directory, 'model.json'), 'utf8'));
 const nBytes = files.reduce((sum, file) => sum + file.n_bytes, 0);
 const bytesPerMs = options.mbit === undefined ? Infinity : Number(options.mbit) * 1e6 / 8 / 1000;
@@ -130,7 +132,7 @@ async function measure() {
 /** Plain reads of what is kept and starts from it, by turns; `prepare`: before each. */
 async function inTurns(what, load, prepare) {
   const times = { read_ms: [], start_ms: [] };
-  for (let turn = 0; turn < Number(options.turns); turn++) {
+  for (let turn = 0; turn < nTurns; turn++) {
     prepare();
     times.read_ms.push(Math.round((await inPage('read')).ms));
     prepare();

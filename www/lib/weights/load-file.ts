@@ -6,9 +6,9 @@
 //
 // What is kept is read when its turn has come, into the memory that checksums are computed in: into another
 // buffer, by another thread, or ahead of its turn took longer. Four lanes fetch at the same time, and hand on
-// in turn. A piece is kept last, since its buffer may go to the
-// thread that writes; its lane reads on meanwhile, or the lane whose turn is next would wait for the disk. Six
-// buffers are all that is ever held of a file, whatever its size: a lane without one waits. What is not kept here a lane asks for in runs of two pieces:
+// in turn. A piece is kept last, since its buffer may go to the thread that writes; its lane reads on meanwhile,
+// or the lane whose turn is next would wait for the disk. Six buffers are all that is ever held of a file,
+// whatever its size: a lane without one waits. What is not kept here a lane asks for in runs of two pieces:
 // each request costs the way to the server and back. No longer ones: what comes of a run while another lane
 // is on turn, browsers hold in the page's memory. Where model.json tells the SHA-256 of each piece, none reaches
 // the device unverified; where it tells the file's alone, that is computed on the way.
@@ -164,7 +164,7 @@ class Source {
   readonly #pieces: Map<number, KeptPiece>;
   readonly #writer: SegmentWriter | undefined;
   readonly #putting = new Set<Promise<void>>();
-  /** The store reads in this thread, while nothing else of it runs. */
+  /** The store reads in this thread, which waits for it: what is kept is read in its turn. */
   readonly #readsHere: boolean;
   /** Of every piece but the last. */
   readonly pieceBytes: number;
